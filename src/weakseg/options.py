@@ -1,0 +1,244 @@
+"""What a caller may ask for: names, types, ranges, and the words that explain a wrong value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from weakseg.errors import OptionValueError, UnknownOptionError
+from weakseg.types import Box
+
+MAX_CLASSES = 20  # masks per request
+DELTA = 0.01  # the paper's delta, which keeps thresholds apart (section 5.1)
+
+Levels = tuple[float, float, float]
+
+
+class Refine(StrEnum):
+    NONE = "none"
+    GRABCUT = "grabcut"
+
+
+class Format(StrEnum):
+    MASK = "mask"
+    CUTOUT = "cutout"
+    OVERLAY = "overlay"
+    HEATMAP = "heatmap"
+    JSON = "json"
+    NPZ = "npz"
+
+
+class GrabCutMode(StrEnum):
+    """The paper's three ways to read four GrabCut levels from one threshold t (section 5.1)."""
+
+    PF_PB = "pf_pb"
+    F_PF = "f_pf"
+    F_PB = "f_pb"
+
+    def levels(self, threshold: float) -> Levels:
+        """(t0, t1, t2) for threshold t in [0, 1]."""
+        return {
+            GrabCutMode.PF_PB: (0.0, threshold, 1.0),
+            GrabCutMode.F_PF: (0.0, min(DELTA, threshold), threshold),
+            GrabCutMode.F_PB: (0.0, threshold, min(threshold + DELTA, 1.0)),
+        }[self]
+
+
+def _split(value: Any) -> Any:
+    """Text with commas, a JSON list as text, or a list, to a list of stripped items."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("["):
+            try:
+                return json.loads(text)
+            except json.JSONDecodeError as error:
+                raise ValueError("not a JSON list") from error
+        return [item.strip() for item in text.split(",")]
+    return value
+
+
+def _classes(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (str(value),)
+    items = _split(value)
+    if not isinstance(items, (list, tuple)):
+        raise ValueError("not a name, a number or a list of them")
+    if any(isinstance(item, bool) or not isinstance(item, (str, int)) for item in items):
+        raise ValueError("not a list of names and numbers")
+    names = tuple(dict.fromkeys(str(item).strip() for item in items))
+    if not names or "" in names:
+        raise ValueError("an empty name")
+    if len(names) > 1 and {"auto", "none"} & set(names):
+        raise ValueError("'auto' and 'none' stand alone")
+    if len(names) > MAX_CLASSES:
+        raise ValueError(f"{len(names)} classes")
+    return names
+
+
+def _box(value: Any) -> Any:
+    if isinstance(value, Box):
+        return value
+    numbers = _split(value)
+    if not isinstance(numbers, (list, tuple)) or len(numbers) != 4:
+        raise ValueError("not four numbers")
+    try:
+        x0, y0, x1, y1 = (round(float(number)) for number in numbers)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError("not four finite numbers") from error
+    if x0 >= x1 or y0 >= y1:
+        raise ValueError("an empty box")
+    return Box(x0, y0, x1, y1)
+
+
+def _mode(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().casefold() in set(GrabCutMode):
+        return GrabCutMode(value.strip().casefold())
+    numbers = _split(value)
+    if not isinstance(numbers, (list, tuple)) or len(numbers) != 3:
+        raise ValueError("neither a mode nor three thresholds")
+    try:
+        t0, t1, t2 = (float(number) for number in numbers)
+    except (TypeError, ValueError) as error:
+        raise ValueError("neither a mode nor three thresholds") from error
+    if not 0 <= t0 <= t1 <= t2 <= 1:
+        raise ValueError("not ascending in [0, 1]")
+    return (t0, t1, t2)
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().casefold() if isinstance(value, str) else value
+
+
+class Options(BaseModel):
+    """The options of one request as sent; None means: as the model card says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    classes: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_classes),
+        Field(
+            description="Names or numbers, comma separated (`dog`, `Chihuahua`, `151`); `auto`: the best-scoring "
+            "label(s); `none` with a box: GrabCut alone, without the network.",
+            json_schema_extra={
+                "remedy": f"Send 1 to {MAX_CLASSES} class names or numbers, comma separated, or 'auto' or 'none'."
+            },
+        ),
+    ] = ("auto",)
+    refine: Annotated[
+        Refine | None,
+        BeforeValidator(_lower),
+        Field(
+            description="`none`: the class activation map, cut at the threshold; `grabcut`: sharpened by GrabCut.",
+            json_schema_extra={"remedy": "Send one of: none, grabcut."},
+        ),
+    ] = None
+    grabcut_mode: Annotated[
+        GrabCutMode | Levels | None,
+        BeforeValidator(_mode),
+        Field(
+            description="How the map becomes GrabCut's four levels: `pf_pb`, `f_pf`, `f_pb` (by `threshold`), or "
+            "`t0,t1,t2`: below t0 sure background, below t1 probable background, below t2 probable foreground.",
+            json_schema_extra={"remedy": "Send pf_pb, f_pf, f_pb, or t0,t1,t2 with 0 <= t0 <= t1 <= t2 <= 1."},
+        ),
+    ] = None
+    iterations: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=20,
+            description="GrabCut iterations, 1 to 20.",
+            json_schema_extra={"remedy": "Send a whole number from 1 to 20."},
+        ),
+    ] = None
+    threshold: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="Map values from here on are foreground, in [0, 1].",
+            json_schema_extra={"remedy": "Send a number from 0 to 1."},
+        ),
+    ] = None
+    box: Annotated[
+        Box | None,
+        BeforeValidator(_box),
+        Field(
+            description="`x0,y0,x1,y1` in pixels of the upright photo, x1 and y1 exclusive: the object is inside.",
+            json_schema_extra={"remedy": "Send x0,y0,x1,y1 in pixels with x0 < x1 and y0 < y1, inside the photo."},
+        ),
+    ] = None
+    format: Annotated[
+        Format | None,
+        BeforeValidator(_lower),
+        Field(
+            description="`mask` (indexed PNG), `cutout` (RGBA PNG), `overlay`, `heatmap` (PNG), `json`, `npz`.",
+            json_schema_extra={"remedy": f"Send one of: {', '.join(Format)}."},
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.classes == ("none",) and self.box is None:
+            raise ValueError("classes: 'none' means GrabCut alone, which needs a box.|Send box=x0,y0,x1,y1 too.")
+        if self.classes == ("none",) and self.refine is Refine.NONE:
+            raise ValueError("refine: 'none' leaves nothing to do with classes=none.|Send refine=grabcut.")
+        if self.classes == ("none",) and self.format in (Format.HEATMAP, Format.NPZ):
+            raise ValueError(
+                f"format: {self.format} shows class maps, and classes=none makes none.|Send mask, cutout or json."
+            )
+        if isinstance(self.grabcut_mode, tuple) and self.threshold is not None:
+            raise ValueError("threshold: grabcut_mode=t0,t1,t2 sets every level already.|Send one of the two.")
+        if self.refine is Refine.NONE and self.grabcut_mode is not None:
+            raise ValueError("grabcut_mode: refine=none does not run GrabCut.|Send refine=grabcut.")
+        if self.refine is Refine.NONE and self.iterations is not None:
+            raise ValueError("iterations: refine=none does not run GrabCut.|Send refine=grabcut.")
+        return self
+
+
+OPTION_NAMES: tuple[str, ...] = tuple(Options.model_fields)
+
+
+def parse_options(raw: Mapping[str, Any]) -> Options:
+    """Check options as they arrived (text, or values of a JSON body).
+
+    Raises:
+        UnknownOptionError: a name that is not an option.
+        OptionValueError: a value of the wrong type or range, or two options that contradict each other.
+    """
+    for name in raw:
+        if name not in OPTION_NAMES:
+            raise UnknownOptionError(
+                f"{str(name)[:80]!r} is not an option.",
+                field=str(name)[:80],
+                remedy=f"Options: {', '.join(OPTION_NAMES)}.",
+            )
+    try:
+        return Options.model_validate(dict(raw))
+    except ValidationError as error:
+        raise _as_option_error(error, raw) from error
+
+
+def _as_option_error(error: ValidationError, raw: Mapping[str, Any]) -> OptionValueError:
+    first = error.errors()[0]
+    if not first["loc"]:  # from _consistent: "field: message|remedy"
+        text = str(first["ctx"]["error"])
+        name, _, rest = text.partition(": ")
+        message, _, remedy = rest.partition("|")
+        return OptionValueError(message, field=name, remedy=remedy)
+    name = str(first["loc"][0])
+    extra = Options.model_fields[name].json_schema_extra
+    remedy = str(extra["remedy"]) if isinstance(extra, dict) else ""
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[:1].lower() + reason[1:]
+    return OptionValueError(f"{_shown(raw[name])} is not valid: {reason}.", field=name, remedy=remedy)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
