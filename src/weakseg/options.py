@@ -109,6 +109,12 @@ def _mode(value: Any) -> Any:
     return (t0, t1, t2)
 
 
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return value
+
+
 def _lower(value: Any) -> Any:
     return value.strip().casefold() if isinstance(value, str) else value
 
@@ -148,6 +154,7 @@ class Options(BaseModel):
     ] = None
     iterations: Annotated[
         int | None,
+        BeforeValidator(_not_bool),
         Field(
             ge=1,
             le=20,
@@ -157,6 +164,7 @@ class Options(BaseModel):
     ] = None
     threshold: Annotated[
         float | None,
+        BeforeValidator(_not_bool),
         Field(
             ge=0,
             le=1,
@@ -188,10 +196,6 @@ class Options(BaseModel):
             raise ValueError("classes: 'none' means GrabCut alone, which needs a box.|Send box=x0,y0,x1,y1 too.")
         if self.classes == ("none",) and self.refine is Refine.NONE:
             raise ValueError("refine: 'none' leaves nothing to do with classes=none.|Send refine=grabcut.")
-        if self.classes == ("none",) and self.format in (Format.HEATMAP, Format.NPZ):
-            raise ValueError(
-                f"format: {self.format} shows class maps, and classes=none makes none.|Send mask, cutout or json."
-            )
         if isinstance(self.grabcut_mode, tuple) and self.threshold is not None:
             raise ValueError("threshold: grabcut_mode=t0,t1,t2 sets every level already.|Send one of the two.")
         if self.refine is Refine.NONE and self.grabcut_mode is not None:
