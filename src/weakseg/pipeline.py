@@ -89,11 +89,11 @@ class Pipeline:
         Raises:
             RequestError: one of the photos cannot be segmented as its options ask.
         """
-        plans = [self._plan(rgb, option, Format.MASK) for rgb, option in zip(photos, options, strict=True)]
+        plans = [self.plan(rgb, option) for rgb, option in zip(photos, options, strict=True)]
         outputs: dict[int, GraphOutput] = {}
         for members in _groups(enumerate(plans)).values():
-            outputs.update(zip(members, self._forward([plans[index] for index in members]), strict=True))
-        return [self._segment(plan, outputs.get(index)) for index, plan in enumerate(plans)]
+            outputs.update(zip(members, self.forward([plans[index] for index in members]), strict=True))
+        return [self.finish(plan, outputs.get(index)) for index, plan in enumerate(plans)]
 
     def _read(self, job: Job) -> None:
         if isinstance(job.request, RequestError):
@@ -106,10 +106,14 @@ class Pipeline:
                 field="image",
                 remedy="Send the picture as the body, as multipart field 'image', or as base64 in JSON field 'image'.",
             )
-        job.plan = self._plan(decode_image(job.request.image, self.limits), options, chosen)
+        job.plan = self.plan(decode_image(job.request.image, self.limits), options, chosen)
 
-    def _plan(self, rgb: Rgb, options: Options, chosen: Format) -> Plan:
-        """Whatever is wrong with a decoded request is found here, before the network runs."""
+    def plan(self, rgb: Rgb, options: Options, chosen: Format = Format.MASK) -> Plan:
+        """Whatever is wrong with a decoded request is found here, before the network runs.
+
+        Raises:
+            RequestError: an unknown class, a box outside the photo.
+        """
         settings = self.card.settings(options)
         if options.box is not None:
             _check_box(options.box, rgb)
@@ -132,7 +136,7 @@ class Pipeline:
         for members in _groups(waiting).values():
             started = time.perf_counter()
             try:
-                outputs = self._forward([plan for index, plan in waiting if index in members])
+                outputs = self.forward([plan for index, plan in waiting if index in members])
             except Exception:
                 log.exception("the network failed for %d requests", len(members))
                 for index in members:
@@ -142,7 +146,8 @@ class Pipeline:
                 jobs[index].output = output
                 jobs[index].timings_ms["network"] = _ms_since(started)
 
-    def _forward(self, plans: Sequence[Plan]) -> list[GraphOutput]:
+    def forward(self, plans: Sequence[Plan]) -> list[GraphOutput]:
+        """One forward pass for plans of one input shape; naked GrabCut's plans have no place here."""
         most = max(len(plan.labels) for plan in plans)
         images = np.stack([plan.network_input for plan in plans if plan.network_input is not None])  # (B, h, w, 3)
         labels = np.stack([np.pad(plan.labels, (0, most - len(plan.labels)), "edge") for plan in plans])  # (B, K)
@@ -151,11 +156,12 @@ class Pipeline:
 
     def _refine(self, job: Job) -> None:
         assert job.plan is not None
-        job.segmentation = self._segment(job.plan, job.output)
+        job.segmentation = self.finish(job.plan, job.output)
 
-    def _segment(self, plan: Plan, output: GraphOutput | None) -> Segmentation:
+    def finish(self, plan: Plan, output: GraphOutput | None) -> Segmentation:
+        """Refine what the network said (None: naked GrabCut). A plan may be finished again with other settings."""
         if output is None:
-            return self._segment_box(plan)
+            return self._cut_box(plan)
         scores, chosen, maps = output.scores[0], output.chosen[0], output.maps[0]  # (L,) (K,) (K, h', w')
         if plan.options.classes == ("auto",):
             kept = scores[chosen] >= self.card.tag_threshold
@@ -173,7 +179,7 @@ class Pipeline:
             plan.rgb, refined.label_map, maps, plan.geometry, segments, self._top_scores(scores), refined.warnings
         )
 
-    def _segment_box(self, plan: Plan) -> Segmentation:
+    def _cut_box(self, plan: Plan) -> Segmentation:
         """Naked GrabCut."""
         assert plan.options.box is not None
         refined = cut_box(

@@ -84,7 +84,7 @@ def shrink_to_side(rgb: Rgb, side: int) -> Rgb:
 
 
 def grow_labels(label_map: LabelMap, count: int, hw: tuple[int, int]) -> LabelMap:
-    """A label map at another size: each label's mask is resized bilinearly, so that borders are smooth, not staircases."""
+    """A label map at another size: each label's mask is resized bilinearly, so that borders stay smooth."""
     if label_map.shape == hw:
         return label_map
     grown = np.zeros(hw, np.uint8)
