@@ -1,0 +1,33 @@
+"""Maps and labels as a NumPy archive."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from weakseg.errors import ShapeMismatchError
+from weakseg.types import LabelMap, Maps
+
+
+def encode_npz(maps: Maps, label_map: LabelMap, names: Sequence[str]) -> bytes:
+    """A compressed archive that ``np.load(..., allow_pickle=False)`` reads.
+
+    It holds ``maps`` (K, H, W) float16 in [0, 1], ``label_map`` (H, W) uint8 and ``labels`` (K,) text, the name of each
+    map. float16 keeps three decimals.
+
+    Args:
+        maps: (K, H, W) float32 in [0, 1].
+        label_map: (H, W) uint8.
+        names: K labels.
+    Raises:
+        ShapeMismatchError: maps and label_map differ in H or W, or there are not K names.
+    """
+    if maps.shape != (len(names), *label_map.shape):
+        raise ShapeMismatchError(f"Maps are {maps.shape}, but {len(names)} names and a {label_map.shape} label map.")
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, maps=maps.astype(np.float16), label_map=label_map, labels=np.array(list(names), dtype=np.str_)
+    )
+    return buffer.getvalue()
