@@ -209,7 +209,7 @@ OPTION_NAMES: tuple[str, ...] = tuple(Options.model_fields)
 
 
 def parse_options(raw: Mapping[str, Any]) -> Options:
-    """Check options as they arrived (text, or values of a JSON body).
+    """Check options as they arrived (text, or values of a JSON body; null means not sent).
 
     Raises:
         UnknownOptionError: a name that is not an option.
@@ -217,13 +217,14 @@ def parse_options(raw: Mapping[str, Any]) -> Options:
     """
     for name in raw:
         if name not in OPTION_NAMES:
+            shown = str(name)[:80]
             raise UnknownOptionError(
-                f"{str(name)[:80]!r} is not an option.",
-                field=str(name)[:80],
+                f"{shown!r} is not an option.",
+                field=shown or "options",
                 remedy=f"Options: {', '.join(OPTION_NAMES)}.",
             )
     try:
-        return Options.model_validate(dict(raw))
+        return Options.model_validate({name: value for name, value in raw.items() if value is not None})
     except ValidationError as error:
         raise _as_option_error(error, raw) from error
 

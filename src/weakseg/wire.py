@@ -41,7 +41,7 @@ def read_request(fields: Mapping[str, Any], headers: Mapping[str, str], *, expla
         image, sent = _read_json(body)
     else:
         image, sent = _as_bytes(body), {}
-    options |= {_option_name(name): value for name, value in sent.items() if value is not None}
+    options |= {_option_name(name): value for name, value in sent.items()}
     return RawRequest(image, options, lower.get("accept"), explain)
 
 
