@@ -109,6 +109,12 @@ def _mode(value: Any) -> Any:
     return (t0, t1, t2)
 
 
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return value
+
+
 def _lower(value: Any) -> Any:
     return value.strip().casefold() if isinstance(value, str) else value
 
@@ -148,6 +154,7 @@ class Options(BaseModel):
     ] = None
     iterations: Annotated[
         int | None,
+        BeforeValidator(_not_bool),
         Field(
             ge=1,
             le=20,
@@ -157,6 +164,7 @@ class Options(BaseModel):
     ] = None
     threshold: Annotated[
         float | None,
+        BeforeValidator(_not_bool),
         Field(
             ge=0,
             le=1,
@@ -188,10 +196,6 @@ class Options(BaseModel):
             raise ValueError("classes: 'none' means GrabCut alone, which needs a box.|Send box=x0,y0,x1,y1 too.")
         if self.classes == ("none",) and self.refine is Refine.NONE:
             raise ValueError("refine: 'none' leaves nothing to do with classes=none.|Send refine=grabcut.")
-        if self.classes == ("none",) and self.format in (Format.HEATMAP, Format.NPZ):
-            raise ValueError(
-                f"format: {self.format} shows class maps, and classes=none makes none.|Send mask, cutout or json."
-            )
         if isinstance(self.grabcut_mode, tuple) and self.threshold is not None:
             raise ValueError("threshold: grabcut_mode=t0,t1,t2 sets every level already.|Send one of the two.")
         if self.refine is Refine.NONE and self.grabcut_mode is not None:
@@ -205,7 +209,7 @@ OPTION_NAMES: tuple[str, ...] = tuple(Options.model_fields)
 
 
 def parse_options(raw: Mapping[str, Any]) -> Options:
-    """Check options as they arrived (text, or values of a JSON body).
+    """Check options as they arrived (text, or values of a JSON body; null means not sent).
 
     Raises:
         UnknownOptionError: a name that is not an option.
@@ -213,13 +217,14 @@ def parse_options(raw: Mapping[str, Any]) -> Options:
     """
     for name in raw:
         if name not in OPTION_NAMES:
+            shown = str(name)[:80]
             raise UnknownOptionError(
-                f"{str(name)[:80]!r} is not an option.",
-                field=str(name)[:80],
+                f"{shown!r} is not an option.",
+                field=shown or "options",
                 remedy=f"Options: {', '.join(OPTION_NAMES)}.",
             )
     try:
-        return Options.model_validate(dict(raw))
+        return Options.model_validate({name: value for name, value in raw.items() if value is not None})
     except ValidationError as error:
         raise _as_option_error(error, raw) from error
 

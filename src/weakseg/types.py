@@ -6,17 +6,23 @@ H W photo, h w network input, h' w' class map.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Rgb: TypeAlias = NDArray[np.uint8]  # (H, W, 3) in [0, 255], upright
 LabelMap: TypeAlias = NDArray[np.uint8]  # (H, W), 0 = background, k = k-th segment of the answer
 Mask: TypeAlias = NDArray[np.bool_]  # (H, W)
-Maps: TypeAlias = NDArray[np.float32]  # (K, H, W) in [0, 1]
+Maps: TypeAlias = NDArray[np.float32]  # (K, h', w') in [0, 1]
+
+
+def _scale_span(start: int, stop: int, from_length: int, to_length: int) -> tuple[int, int]:
+    first = min(round(start * to_length / from_length), to_length - 1)
+    return first, max(round(stop * to_length / from_length), first + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,45 @@ class Box:
         """Rows and columns: ``photo[box.slices]`` is the part inside the box."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
+    def scaled(self, *, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> Box:
+        """The same rectangle in a photo of another size; never empty."""
+        x0, x1 = _scale_span(self.x0, self.x1, from_hw[1], to_hw[1])
+        y0, y1 = _scale_span(self.y0, self.y1, from_hw[0], to_hw[0])
+        return Box(x0, y0, x1, y1)
+
     def as_list(self) -> list[int]:
         return [self.x0, self.y0, self.x1, self.y1]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How to bring a class map back to the photo: which part of the photo the network saw.
+
+    The network's input is ``crop`` of the photo, squashed to (h, w). Arithmetic is in pixel areas (half-pixel centres),
+    as in OpenCV and in ``torch.nn.functional.interpolate(align_corners=False)``.
+    """
+
+    photo_hw: tuple[int, int]
+    crop: Box
+
+    def restore(self, class_map: NDArray[np.float32], hw: tuple[int, int] | None = None) -> NDArray[np.float32]:
+        """Bilinear resize of one class map to the photo, or to the photo scaled to ``hw``.
+
+        Args:
+            class_map: (h', w') float32.
+            hw: Height and width of the result; None: the photo's own.
+        Returns:
+            (H, W) float32; 0 outside the crop.
+        """
+        height, width = hw or self.photo_hw
+        part = self.scaled_crop((height, width))
+        restored = np.zeros((height, width), np.float32)
+        restored[part.slices] = cv2.resize(class_map, (part.width, part.height), interpolation=cv2.INTER_LINEAR)
+        return restored  # (H, W)
+
+    def scaled_crop(self, hw: tuple[int, int]) -> Box:
+        """The crop in a photo scaled to ``hw``."""
+        return self.crop.scaled(from_hw=self.photo_hw, to_hw=hw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +94,12 @@ class GraphOutput:
 
     scores: NDArray[np.float32]  # (B, L) in [0, 1]: probability of each class, then of each group
     maps: NDArray[np.float32]  # (B, K, h', w') in [0, 1]: one map per label asked for
-    labels: NDArray[np.int64]  # (B, K): the label of each map, in [0, L); negative requests are resolved
+    chosen: NDArray[np.int64]  # (B, K): the label of each map, in [0, L); negative requests are resolved
+
+    def of_photo(self, index: int, count: int) -> GraphOutput:
+        """The part of one photo and its first ``count`` labels, B = 1."""
+        photo = slice(index, index + 1)
+        return GraphOutput(self.scores[photo], self.maps[photo, :count], self.chosen[photo, :count])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +118,16 @@ class Segmentation:
 
     rgb: Rgb  # (H, W, 3)
     label_map: LabelMap  # (H, W)
-    maps: Maps  # (K, H, W); K = 0 for naked GrabCut
-    segments: tuple[Segment, ...]
+    maps: Maps  # (K, h', w'), K >= 1; (0, 0, 0) for naked GrabCut, which has no map
+    geometry: Geometry  # brings the maps to (H, W)
+    segments: tuple[Segment, ...]  # K
     top_scores: tuple[tuple[str, float], ...]  # best labels of the photo, best first
     warnings: tuple[str, ...] = ()
+
+    def restored_maps(self) -> Iterator[NDArray[np.float32]]:
+        """Each class map at the photo's size, (H, W), one after the other: K full-size maps may not fit in memory."""
+        for class_map in self.maps:
+            yield self.geometry.restore(class_map)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weakseg.errors import ShapeMismatchError
-from weakseg.types import LabelMap, Maps
+from weakseg.types import LabelMap
 
 
-def encode_npz(maps: Maps, label_map: LabelMap, names: Sequence[str]) -> bytes:
+def encode_npz(maps: NDArray[np.floating[Any]], label_map: LabelMap, names: Sequence[str]) -> bytes:
     """A compressed archive that ``np.load(..., allow_pickle=False)`` reads.
 
     It holds ``maps`` (K, H, W) float16 in [0, 1], ``label_map`` (H, W) uint8 and ``labels`` (K,) text, the name of each
     map. float16 keeps three decimals.
 
     Args:
-        maps: (K, H, W) float32 in [0, 1].
+        maps: (K, H, W) float32 or float16 in [0, 1].
         label_map: (H, W) uint8.
         names: K labels.
     Raises:
@@ -28,6 +30,9 @@ def encode_npz(maps: Maps, label_map: LabelMap, names: Sequence[str]) -> bytes:
         raise ShapeMismatchError(f"Maps are {maps.shape}, but {len(names)} names and a {label_map.shape} label map.")
     buffer = io.BytesIO()
     np.savez_compressed(
-        buffer, maps=maps.astype(np.float16), label_map=label_map, labels=np.array(list(names), dtype=np.str_)
+        buffer,
+        maps=maps.astype(np.float16, copy=False),
+        label_map=label_map,
+        labels=np.array(list(names), dtype=np.str_),
     )
     return buffer.getvalue()

@@ -103,7 +103,8 @@ def _find_contour(label_map: LabelMap) -> MatLike:
     """(H, W), 0 or 255: object pixels within 2 px of another value. The photo's own edge is no contour."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _CONTOUR_PX + 1,) * 2)
     differs = cv2.compare(cv2.erode(label_map, disc), cv2.dilate(label_map, disc), cv2.CMP_NE)
-    return cv2.copyTo(differs, label_map)
+    contour: MatLike = cv2.copyTo(differs, label_map)
+    return contour
 
 
 def _find_halo(label_map: LabelMap) -> MatLike:

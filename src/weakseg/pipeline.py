@@ -1,0 +1,247 @@
+"""A whole batch of requests, on one screen: read, network, refine, encode.
+
+Requests of one batch may differ in size and in every option. A bad request gets its error; its neighbours get masks.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.answer import Provenance, encode_answer, encode_error, negotiate_format
+from weakseg.card import ModelCard, Settings
+from weakseg.codec.decode import Limits, decode_image
+from weakseg.errors import MissingImageError, OptionValueError, RequestError
+from weakseg.options import Format, Options, parse_options
+from weakseg.preprocess import prepare
+from weakseg.refine.refine import cut_box, refine_maps
+from weakseg.runtime import Runtime
+from weakseg.types import Answer, Box, Geometry, GraphOutput, RawRequest, Rgb, Segment, Segmentation
+
+log = logging.getLogger(__name__)
+
+AUTO_LABELS = 5  # classes=auto answers with at most this many labels
+TOP_SCORES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request that was found valid: all that the stages after it need."""
+
+    rgb: Rgb  # (H, W, 3)
+    options: Options
+    settings: Settings
+    format: Format
+    labels: NDArray[np.int64]  # (K,), -r = r-th best; empty for naked GrabCut
+    network_input: NDArray[np.uint8] | None  # (h, w, 3); None for naked GrabCut
+    geometry: Geometry
+
+
+@dataclass(slots=True)
+class Job:
+    """One request on its way: each stage adds what it made. A job with an answer is finished."""
+
+    request: RawRequest | RequestError
+    arrived: float
+    plan: Plan | None = None
+    output: GraphOutput | None = None  # of this photo alone, B = 1; None for naked GrabCut
+    segmentation: Segmentation | None = None
+    answer: Answer | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Pipeline:
+    """The way from photos to masks for one model, without HTTP."""
+
+    def __init__(self, card: ModelCard, runtime: Runtime, limits: Limits | None = None) -> None:
+        self.card = card
+        self.runtime = runtime
+        self.limits = limits or Limits()
+        self.vocabulary = card.vocabulary()
+        self._rankable = np.flatnonzero(self.vocabulary.rankable())
+        self._provenance = Provenance.of(card, runtime)
+
+    def answer(self, requests: Sequence[RawRequest | RequestError]) -> list[Answer]:
+        """Answer a batch, in the order of the requests. No request makes this raise.
+
+        ``timings_ms.total`` runs from the arrival of the batch to this answer, waiting for neighbours included.
+        """
+        arrived = time.perf_counter()
+        jobs = [Job(request, arrived) for request in requests]
+        _each(jobs, "decode", self._read)
+        self._run_network(jobs)
+        _each(jobs, "refine", self._refine)
+        _each(jobs, None, self._encode)  # times itself: the time is part of the answer
+        return [job.answer or encode_error(None) for job in jobs]
+
+    def segment(self, photos: Sequence[Rgb], options: Sequence[Options]) -> list[Segmentation]:
+        """Decoded photos to masks, for callers in the same process.
+
+        Args:
+            photos: (H, W, 3) uint8 RGB each; sizes may differ.
+            options: One per photo; ``format`` does not matter.
+        Raises:
+            RequestError: one of the photos cannot be segmented as its options ask.
+        """
+        plans = [self.plan(rgb, option) for rgb, option in zip(photos, options, strict=True)]
+        outputs: dict[int, GraphOutput] = {}
+        for members in _groups(enumerate(plans)).values():
+            outputs.update(zip(members, self.forward([plans[index] for index in members]), strict=True))
+        return [self.finish(plan, outputs.get(index)) for index, plan in enumerate(plans)]
+
+    def _read(self, job: Job) -> None:
+        if isinstance(job.request, RequestError):
+            raise job.request
+        options = parse_options(job.request.options)
+        chosen = negotiate_format(options, job.request.accept, explain=job.request.explain)
+        if job.request.image is None:
+            raise MissingImageError(
+                "the request has no image.",
+                field="image",
+                remedy="Send the picture as the body, as multipart field 'image', or as base64 in JSON field 'image'.",
+            )
+        job.plan = self.plan(decode_image(job.request.image, self.limits), options, chosen)
+
+    def plan(self, rgb: Rgb, options: Options, chosen: Format = Format.MASK) -> Plan:
+        """Whatever is wrong with a decoded request is found here, before the network runs.
+
+        Raises:
+            RequestError: an unknown class, a box outside the photo.
+        """
+        settings = self.card.settings(options)
+        if options.box is not None:
+            _check_box(options.box, rgb)
+        if options.classes == ("none",):
+            whole = Box(0, 0, rgb.shape[1], rgb.shape[0])
+            geometry = Geometry((rgb.shape[0], rgb.shape[1]), whole)
+            return Plan(rgb, options, settings, chosen, np.empty(0, np.int64), None, geometry)
+        network_input, geometry = prepare(rgb, self.card.preprocessing, options.box)
+        return Plan(rgb, options, settings, chosen, self._labels(options), network_input, geometry)
+
+    def _labels(self, options: Options) -> NDArray[np.int64]:
+        if options.classes == ("auto",):
+            return -np.arange(1, min(AUTO_LABELS, len(self._rankable)) + 1)  # (K,)
+        resolved = dict.fromkeys(self.vocabulary.resolve(name) for name in options.classes)
+        return np.array(list(resolved), np.int64)  # (K,)
+
+    def _run_network(self, jobs: Sequence[Job]) -> None:
+        """One forward pass per group of photos that share (h, w); jobs get their own part of the output."""
+        waiting = [(index, job.plan) for index, job in enumerate(jobs) if job.plan and job.answer is None]
+        for members in _groups(waiting).values():
+            started = time.perf_counter()
+            try:
+                outputs = self.forward([plan for index, plan in waiting if index in members])
+            except Exception:
+                log.exception("the network failed for %d requests", len(members))
+                for index in members:
+                    jobs[index].answer = encode_error(None)
+                continue
+            for index, output in zip(members, outputs, strict=True):
+                jobs[index].output = output
+                jobs[index].timings_ms["network"] = _ms_since(started)
+
+    def forward(self, plans: Sequence[Plan]) -> list[GraphOutput]:
+        """One forward pass for plans of one input shape; naked GrabCut's plans have no place here."""
+        most = max(len(plan.labels) for plan in plans)
+        images = np.stack([plan.network_input for plan in plans if plan.network_input is not None])  # (B, h, w, 3)
+        labels = np.stack([np.pad(plan.labels, (0, most - len(plan.labels)), "edge") for plan in plans])  # (B, K)
+        output = self.runtime.run(images, labels)
+        return [output.of_photo(index, len(plan.labels)) for index, plan in enumerate(plans)]
+
+    def _refine(self, job: Job) -> None:
+        assert job.plan is not None
+        job.segmentation = self.finish(job.plan, job.output)
+
+    def finish(self, plan: Plan, output: GraphOutput | None) -> Segmentation:
+        """Refine what the network said (None: naked GrabCut). A plan may be finished again with other settings."""
+        if output is None:
+            return self._cut_box(plan)
+        scores, chosen, maps = output.scores[0], output.chosen[0], output.maps[0]  # (L,) (K,) (K, h', w')
+        if plan.options.classes == ("auto",):
+            kept = scores[chosen] >= self.card.tag_threshold
+            kept[0] = True  # the best label, whatever its score
+            chosen, maps = chosen[kept], maps[kept]
+        names = tuple(self.vocabulary.names[index] for index in chosen)
+        refined = refine_maps(
+            plan.rgb, maps, plan.geometry, plan.settings, box=plan.options.box, side=self.card.refine_side, names=names
+        )
+        segments = tuple(
+            Segment(name, int(index), float(scores[index]), value)
+            for value, (name, index) in enumerate(zip(names, chosen, strict=True), start=1)
+        )
+        return Segmentation(
+            plan.rgb, refined.label_map, maps, plan.geometry, segments, self._top_scores(scores), refined.warnings
+        )
+
+    def _cut_box(self, plan: Plan) -> Segmentation:
+        """Naked GrabCut."""
+        assert plan.options.box is not None
+        refined = cut_box(
+            plan.rgb, plan.options.box, iterations=plan.settings.iterations or 1, side=self.card.refine_side
+        )
+        segments = (Segment("object", -1, None, 1),)
+        no_maps = np.zeros((0, 0, 0), np.float32)
+        return Segmentation(plan.rgb, refined.label_map, no_maps, plan.geometry, segments, (), refined.warnings)
+
+    def _top_scores(self, scores: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
+        best = self._rankable[np.argsort(-scores[self._rankable], kind="stable")[:TOP_SCORES]]
+        return tuple((self.vocabulary.names[index], float(scores[index])) for index in best)
+
+    def _encode(self, job: Job) -> None:
+        assert job.plan is not None
+        assert job.segmentation is not None
+        job.answer = encode_answer(
+            job.segmentation,
+            job.plan.options,
+            job.plan.settings,
+            job.plan.format,
+            self._provenance,
+            job.timings_ms,
+            since=job.arrived,
+        )
+
+
+def _each(jobs: Iterable[Job], stage: str | None, step: Callable[[Job], None]) -> None:
+    """Run one stage for every unfinished job; a job that fails is finished by its error."""
+    for job in jobs:
+        if job.answer is not None:
+            continue
+        started = time.perf_counter()
+        try:
+            step(job)
+        except RequestError as error:
+            job.answer = encode_error(error)
+        except Exception:
+            log.exception("a request failed")
+            job.answer = encode_error(None)
+        if stage is not None:
+            job.timings_ms[stage] = _ms_since(started)
+
+
+def _groups(plans: Iterable[tuple[int, Plan]]) -> dict[tuple[int, ...], list[int]]:
+    """Indices of plans that can share a forward pass, by input shape. Naked GrabCut is in no group."""
+    groups = defaultdict(list)
+    for index, plan in plans:
+        if plan.network_input is not None:
+            groups[plan.network_input.shape].append(index)
+    return groups
+
+
+def _check_box(box: Box, rgb: Rgb) -> None:
+    height, width = rgb.shape[:2]
+    if box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height:
+        raise OptionValueError(
+            f"{box.as_list()} reaches outside the photo of {width} x {height} pixels.",
+            field="box",
+            remedy=f"Send x0,y0,x1,y1 with 0 <= x0 < x1 <= {width} and 0 <= y0 < y1 <= {height} (upright photo).",
+        )
+
+
+def _ms_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

@@ -1,0 +1,90 @@
+"""What arrives over a wire, without any HTTP library: body, form fields and headers to a `RawRequest`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from weakseg.errors import MalformedBodyError
+from weakseg.types import RawRequest
+
+HEADER_PREFIX = "x-weakseg-"
+_RAW_FIELDS = ("body", "data")  # where a server puts a body that is not a form
+_IMAGE_FIELD = "image"
+
+
+def read_request(fields: Mapping[str, Any], headers: Mapping[str, str], *, explain: bool = False) -> RawRequest:
+    """Find the image and the options in one request.
+
+    Options in the body win over ``X-Weakseg-<Option>`` headers.
+
+    Args:
+        fields: Form fields to bytes or text; or ``body`` to the raw body (bytes), or to a dict where it was JSON.
+        headers: Header names in any case to values.
+        explain: The request came to the explanations endpoint.
+    Raises:
+        MalformedBodyError: JSON that is no object, base64 or text that cannot be decoded.
+    """
+    lower = {name.casefold(): value for name, value in headers.items()}
+    options: dict[str, Any] = {
+        _option_name(name.removeprefix(HEADER_PREFIX)): value
+        for name, value in lower.items()
+        if name.startswith(HEADER_PREFIX)
+    }
+    body = next((fields[name] for name in _RAW_FIELDS if name in fields), None)
+    if body is None:
+        image = _as_bytes(fields.get(_IMAGE_FIELD))
+        sent = {name: _as_text(name, value) for name, value in fields.items() if name != _IMAGE_FIELD}
+    elif "json" in lower.get("content-type", "").casefold() or isinstance(body, (dict, list)):
+        image, sent = _read_json(body)
+    else:
+        image, sent = _as_bytes(body), {}
+    options |= {_option_name(name): value for name, value in sent.items()}
+    return RawRequest(image, options, lower.get("accept"), explain)
+
+
+def _option_name(name: str) -> str:
+    return name.strip().casefold().replace("-", "_")
+
+
+def _read_json(body: Any) -> tuple[bytes | None, dict[str, Any]]:
+    if not isinstance(body, dict):
+        raise MalformedBodyError(
+            "the body is not a JSON object.",
+            field="body",
+            remedy='Send {"image": "<base64>", "classes": ["dog"], ...}.',
+        )
+    sent = dict(body)
+    encoded = sent.pop(_IMAGE_FIELD, None)
+    return (None if encoded is None else _from_base64(encoded)), sent
+
+
+def _from_base64(encoded: Any) -> bytes:
+    if not isinstance(encoded, str):
+        raise MalformedBodyError("image is not a text.", field="image", remedy="Send the picture's bytes as base64.")
+    text = encoded.partition(",")[2] if encoded.startswith("data:") else encoded
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedBodyError(
+            f"image is not valid base64 ({error}).", field="image", remedy="Send the picture's bytes as base64."
+        ) from error
+
+
+def _as_bytes(value: Any) -> bytes | None:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    return None if value is None else bytes(value)
+
+
+def _as_text(name: str, value: Any) -> Any:
+    if not isinstance(value, (bytes, bytearray)):
+        return value
+    try:
+        return bytes(value).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedBodyError(
+            "the field is not UTF-8 text.", field=_option_name(name)[:80], remedy="Send options as text."
+        ) from error

@@ -1,0 +1,57 @@
+"""A card and a runtime whose answers a test can work out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.card import ModelCard
+from weakseg.types import GraphOutput
+
+CLASSES = ("tabby", "Siamese cat", "beagle", "crane", "crane", "table lamp")
+
+
+def make_card(**changes: Any) -> ModelCard:
+    """Six classes, groups cat = {tabby, Siamese cat} and dog = {beagle}, a network input of 32 x 48."""
+    fields: dict[str, Any] = {
+        "name": "fake_cam",
+        "network": "fake",
+        "method": "cam",
+        "classes": CLASSES,
+        "groups": {"cat": (0, 1), "dog": (2,)},
+        "preprocessing": {"height": 32, "width": 48, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
+        "weights": {"source": "made by a test", "licence": "none", "sha256": "0" * 64},
+    }
+    return ModelCard.model_validate(fields | changes)
+
+
+class FakeRuntime:
+    """Scores are fixed; the map of label l is the network input's red channel for even l, green for odd l.
+
+    Records each call's shapes. ``fail_when`` makes a batch raise.
+    """
+
+    name = "onnx"
+    device = "cpu"
+
+    def __init__(
+        self, card: ModelCard, scores: list[float], fail_when: Callable[[NDArray[np.uint8]], bool] | None = None
+    ) -> None:
+        self.scores = np.array(scores, np.float32)  # (L,)
+        assert len(scores) == len(card.vocabulary())
+        self._rankable = np.flatnonzero(card.vocabulary().rankable())
+        self._fail_when = fail_when
+        self.calls: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+
+    def run(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> GraphOutput:
+        self.calls.append((images.shape, labels.shape))
+        if self._fail_when is not None and self._fail_when(images):
+            raise RuntimeError("made to fail")
+        ranked = self._rankable[np.argsort(-self.scores[self._rankable], kind="stable")]
+        chosen = np.where(labels < 0, ranked[np.maximum(-labels - 1, 0)], labels)  # (B, K)
+        channels = np.moveaxis(images[..., :2], 3, 1).astype(np.float32) / 255  # (B, 2, h, w)
+        maps = np.take_along_axis(channels, (chosen % 2)[:, :, None, None], axis=1)  # (B, K, h, w)
+        return GraphOutput(np.tile(self.scores, (len(images), 1)), maps, chosen.astype(np.int64))

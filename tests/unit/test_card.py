@@ -1,0 +1,73 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helpers.fakes import make_card
+from weakseg.card import CARD_KEY, load_card, parse_card
+from weakseg.errors import ModelCardError
+from weakseg.options import Refine, parse_options
+
+TASKS: dict[str, Any] = {
+    "photo_task": {"grabcut_mode": (0.1, 0.3, 0.8), "iterations": 2, "threshold": 0.35},
+    "box_task": {"grabcut_mode": "f_pf", "mode_thresholds": {"pf_pb": 0.1, "f_pf": 0.6, "f_pb": 0.2}},
+}
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ({}, ("grabcut", (0.1, 0.3, 0.8), 2, None)),
+        ({"threshold": 0.5}, ("grabcut", (0.1, 0.5, 0.8), 2, None)),
+        ({"threshold": 0.9}, ("grabcut", (0.1, 0.9, 0.9), 2, None)),
+        ({"threshold": 0.0}, ("grabcut", (0.0, 0.0, 0.8), 2, None)),
+        ({"refine": "none"}, ("none", None, None, 0.35)),
+        ({"refine": "none", "threshold": 0.0}, ("none", None, None, 0.0)),
+        ({"grabcut_mode": "pf_pb"}, ("grabcut", (0, 0.3, 1), 2, 0.3)),
+        ({"grabcut_mode": "pf_pb", "threshold": 0.0}, ("grabcut", (0, 0, 1), 2, 0.0)),
+        ({"box": "1,1,9,9"}, ("grabcut", (0, 0.01, 0.6), 1, 0.6)),
+        ({"box": "1,1,9,9", "threshold": 0.4}, ("grabcut", (0, 0.01, 0.4), 1, 0.4)),
+        ({"box": "1,1,9,9", "classes": "none", "iterations": 4}, ("grabcut", None, 4, None)),
+    ],
+)
+def test_settings_in_force(sent: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    settings = make_card(**TASKS).settings(parse_options(sent))
+    assert (settings.refine, settings.levels, settings.iterations, settings.threshold) == expected
+
+
+def test_asking_for_grabcut_details_implies_grabcut() -> None:
+    card = make_card(photo_task={"refine": "none"})
+    assert card.settings(parse_options({})).refine is Refine.NONE
+    assert card.settings(parse_options({"iterations": 2})).refine is Refine.GRABCUT
+    assert card.settings(parse_options({"grabcut_mode": "f_pb"})).refine is Refine.GRABCUT
+
+
+def test_yaml_round_trip_beside_the_servers_own_keys(tmp_path: Path) -> None:
+    card = make_card(**TASKS)
+    path = tmp_path / "model-config.yaml"
+    path.write_text(card.to_yaml({"batchSize": 4}), encoding="utf-8")
+    assert load_card(path) == card
+    assert yaml.safe_load(path.read_text(encoding="utf-8"))["batchSize"] == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"runtime": "tensorrt"}, "weakseg.runtime"),
+        ({"threads": 0}, "weakseg.threads"),
+        ({"colour": 1}, "weakseg.colour"),
+        ({"name": "../up"}, "weakseg.name"),
+    ],
+)
+def test_a_wrong_field_is_named(change: dict[str, Any], named: str) -> None:
+    document = yaml.safe_load(make_card().to_yaml())
+    document[CARD_KEY] |= change
+    with pytest.raises(ModelCardError, match=named):
+        parse_card(document, where="here")
+
+
+def test_a_yaml_without_a_card_says_what_to_do() -> None:
+    for document in (None, [], {"minWorkers": 1}):
+        with pytest.raises(ModelCardError, match="python -m export"):
+            parse_card(document, where="here")

@@ -1,0 +1,113 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weakseg.errors import OptionValueError, RequestError, UnknownOptionError
+from weakseg.options import OPTION_NAMES, GrabCutMode, Options, Refine, parse_options
+from weakseg.types import Box
+
+
+def test_text_from_a_form_and_values_from_json_mean_the_same() -> None:
+    form = parse_options(
+        {"classes": "dog, 151", "threshold": "0.25", "box": "1,2,30,40", "iterations": "3", "grabcut_mode": "F_PF"}
+    )
+    document = parse_options(
+        {"classes": ["dog", 151], "threshold": 0.25, "box": [1, 2, 30, 40], "iterations": 3, "grabcut_mode": "f_pf"}
+    )
+    assert form == document
+    assert form.classes == ("dog", "151")
+    assert form.box == Box(1, 2, 30, 40)
+    assert form.grabcut_mode is GrabCutMode.F_PF
+
+
+def test_lists_may_come_as_json_text() -> None:
+    assert parse_options({"classes": '["dog", "cat"]'}).classes == ("dog", "cat")
+    assert parse_options({"box": "[1, 2, 3, 4]"}).box == Box(1, 2, 3, 4)
+    assert parse_options({"grabcut_mode": [0.1, 0.3, 0.9]}).grabcut_mode == (0.1, 0.3, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        ({"classes": []}, "classes"),
+        ({"classes": "dog,,cat"}, "classes"),
+        ({"classes": "auto,dog"}, "classes"),
+        ({"classes": [True]}, "classes"),
+        ({"classes": {"dog": 1}}, "classes"),
+        ({"classes": [str(n) for n in range(21)]}, "classes"),
+        ({"classes": "none"}, "classes"),
+        ({"classes": "none", "box": "1,2,3,4", "refine": "none"}, "refine"),
+        ({"refine": "crf2"}, "refine"),
+        ({"refine": 5}, "refine"),
+        ({"grabcut_mode": "pf"}, "grabcut_mode"),
+        ({"grabcut_mode": "0.5,0.3,0.9"}, "grabcut_mode"),
+        ({"grabcut_mode": "0,0.3,1.1"}, "grabcut_mode"),
+        ({"grabcut_mode": "0,nan,1"}, "grabcut_mode"),
+        ({"grabcut_mode": "0,0.3,1", "threshold": "0.3"}, "threshold"),
+        ({"grabcut_mode": "pf_pb", "refine": "none"}, "grabcut_mode"),
+        ({"iterations": 2, "refine": "none"}, "iterations"),
+        ({"iterations": "0"}, "iterations"),
+        ({"iterations": "1.5"}, "iterations"),
+        ({"iterations": True}, "iterations"),
+        ({"threshold": "1.01"}, "threshold"),
+        ({"threshold": "nan"}, "threshold"),
+        ({"threshold": "half"}, "threshold"),
+        ({"threshold": False}, "threshold"),
+        ({"box": "1,2,3"}, "box"),
+        ({"box": "3,2,1,4"}, "box"),
+        ({"box": "1,2,inf,4"}, "box"),
+        ({"box": "a,b,c,d"}, "box"),
+        ({"box": "[1,2"}, "box"),
+        ({"format": "gif"}, "format"),
+    ],
+)
+def test_a_wrong_value_names_its_field_and_a_remedy(sent: dict[str, Any], field: str) -> None:
+    with pytest.raises(OptionValueError) as caught:
+        parse_options(sent)
+    assert caught.value.field == field
+    assert caught.value.message
+    assert caught.value.remedy.startswith("Send")
+
+
+def test_an_unknown_option_gets_the_list() -> None:
+    with pytest.raises(UnknownOptionError, match="threshold") as caught:
+        parse_options({"treshold": "0.3"})
+    assert caught.value.field == "treshold"
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(OPTION_NAMES) | st.text(max_size=10), _VALUES, max_size=4))
+def test_any_input_gives_options_or_a_request_error(sent: dict[str, Any]) -> None:
+    try:
+        options = parse_options(sent)
+    except RequestError as error:
+        assert error.field
+        assert error.remedy
+        assert len(error.message) < 400
+    else:
+        assert isinstance(options, Options)
+
+
+def test_the_papers_modes() -> None:
+    """Section 5.1, with delta = 0.01."""
+    assert GrabCutMode.PF_PB.levels(0.3) == (0, 0.3, 1)
+    assert GrabCutMode.F_PF.levels(0.7) == (0, 0.01, 0.7)
+    assert GrabCutMode.F_PB.levels(0.5) == (0, 0.5, 0.51)
+    assert GrabCutMode.F_PB.levels(1.0) == (0, 1, 1)
+    assert GrabCutMode.F_PF.levels(0.0) == (0, 0, 0)
+
+
+def test_every_option_explains_itself() -> None:
+    for name, info in Options.model_fields.items():
+        assert info.description, name
+        assert isinstance(info.json_schema_extra, dict)
+        assert str(info.json_schema_extra["remedy"]).startswith("Send"), name
+    assert {str(refine) for refine in Refine} == {"none", "grabcut"}

@@ -1,0 +1,188 @@
+"""The pipeline over a fake runtime whose maps are the photo's own colour channels."""
+
+import io
+import json
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.helpers.fakes import FakeRuntime, make_card
+from weakseg.codec.decode import Limits
+from weakseg.errors import MalformedBodyError
+from weakseg.options import parse_options
+from weakseg.pipeline import Pipeline
+from weakseg.types import Answer, RawRequest
+
+NAKED = {"classes": "none", "box": "1,1,9,9"}
+#          tabby Siamese beagle crane crane lamp | cat  dog
+SCORES = [0.20, 0.30, 0.10, 0.05, 0.05, 0.30, 0.50, 0.10]
+CARD = make_card(photo_task={"refine": "none", "threshold": 0.5}, tag_threshold=0.2)
+
+
+def photo(height: int = 64, width: int = 96) -> NDArray[np.uint8]:
+    """Red left half, green bottom quarter."""
+    rgb = np.zeros((height, width, 3), np.uint8)
+    rgb[:, : width // 2, 0] = 255
+    rgb[-height // 4 :, :, 1] = 255
+    return rgb
+
+
+def png(rgb: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def pixels(answer: Answer) -> NDArray[np.uint8]:
+    return np.array(Image.open(io.BytesIO(answer.body)))
+
+
+@pytest.fixture
+def runtime() -> FakeRuntime:
+    return FakeRuntime(CARD, SCORES)
+
+
+@pytest.fixture
+def pipeline(runtime: FakeRuntime) -> Pipeline:
+    return Pipeline(CARD, runtime, Limits(max_bytes=100_000, max_pixels=1_000_000))
+
+
+def ask(pipeline: Pipeline, *requests: Any) -> list[Answer]:
+    return pipeline.answer([RawRequest(png(photo()), sent) if isinstance(sent, dict) else sent for sent in requests])
+
+
+def test_a_mask_by_hand(pipeline: Pipeline) -> None:
+    (answer,) = ask(pipeline, {"classes": "tabby"})  # label 0: red
+    assert (answer.status, answer.content_type) == (200, "image/png")
+    label_map = pixels(answer)
+    assert label_map.shape == (64, 96)
+    assert np.array_equal(label_map, np.repeat([1, 0], 48)[None].repeat(64, 0))
+    assert json.loads(answer.headers["X-Weakseg-Segments"]) == [{"value": 1, "label": "tabby", "score": 0.2}]
+    assert json.loads(answer.headers["X-Weakseg-Options"]) == {
+        "classes": ["tabby"], "refine": "none", "threshold": 0.5, "format": "mask",
+    }  # fmt: skip
+    assert set(json.loads(answer.headers["X-Weakseg-Timings-Ms"])) == {
+        "decode", "network", "refine", "encode", "total",
+    }  # fmt: skip
+
+
+def test_auto_takes_the_best_label_and_those_above_the_tag_threshold(pipeline: Pipeline) -> None:
+    (answer,) = ask(pipeline, {"format": "json"})
+    document = json.loads(answer.body)
+    assert [(s["label"], s["index"], s["value"]) for s in document["segments"]] == [
+        ("cat", 6, 1), ("table lamp", 5, 2),
+    ]  # fmt: skip
+    assert [entry["label"] for entry in document["scores"]] == ["cat", "table lamp", "dog", "crane", "crane"]
+
+
+def test_a_batch_of_all_kinds_equals_single_requests(pipeline: Pipeline, runtime: FakeRuntime) -> None:
+    requests: list[Any] = [
+        {"classes": "tabby"},
+        RawRequest(png(photo(40, 30)), {"classes": "cat,dog,table lamp"}),
+        {"classes": "none", "box": "8,8,90,60"},
+        RawRequest(b"not a picture"),
+        {"classes": "beagle", "box": "4,4,60,50", "format": "cutout"},
+        MalformedBodyError("broken", field="body", remedy="mend it"),
+        RawRequest(png(photo(33, 47)), {"format": "overlay"}),
+        RawRequest(None),
+        {"classes": "5", "refine": "grabcut", "format": "heatmap"},
+    ]
+    together = ask(pipeline, *requests)
+    assert runtime.calls == [((5, 32, 48, 3), (5, 5))], "one forward pass for all"
+    alone = [ask(pipeline, request)[0] for request in requests]
+    assert [answer.body for answer in together] == [answer.body for answer in alone]
+    assert [answer.status for answer in together] == [200, 200, 200, 415, 200, 400, 200, 400, 200]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code", "field"),
+    [
+        (RawRequest(None), 400, "image_missing", "image"),
+        (RawRequest(b""), 400, "image_missing", "image"),
+        (RawRequest(b"GIF89a" + b"0" * 50), 415, "image_unreadable", "image"),
+        (RawRequest(png(photo())[:-60]), 400, "image_truncated", "image"),
+        (RawRequest(b"x" * 100_001), 413, "image_too_large", "image"),
+        (RawRequest(png(np.zeros((1001, 1000, 3), np.uint8))), 413, "image_too_large", "image"),
+        (RawRequest(png(photo()), {"classes": "tabbi"}), 400, "class_unknown", "classes"),
+        (RawRequest(png(photo()), {"box": "0,0,97,64"}), 400, "option_invalid", "box"),
+        (RawRequest(png(photo()), {"box": "-1,0,9,9"}), 400, "option_invalid", "box"),
+        (RawRequest(png(photo()), {"colour": "red"}), 400, "option_unknown", "colour"),
+        (RawRequest(png(photo()), {"threshold": "2"}), 400, "option_invalid", "threshold"),
+        (RawRequest(png(photo()), NAKED | {"format": "npz"}), 400, "option_invalid", "format"),
+        (RawRequest(png(photo()), NAKED, explain=True), 400, "option_invalid", "format"),
+        (RawRequest(png(photo()), {}, accept="text/html"), 406, "format_not_acceptable", "Accept"),
+    ],
+)  # fmt: skip
+def test_bad_requests(pipeline: Pipeline, request_: RawRequest, status: int, code: str, field: str) -> None:
+    (answer,) = pipeline.answer([request_])
+    error = json.loads(answer.body)["error"]
+    assert (answer.status, error["code"], error["field"]) == (status, code, field)
+    assert error["message"]
+    assert error["remedy"]
+
+
+def test_naked_grabcut_does_not_wake_the_network(pipeline: Pipeline, runtime: FakeRuntime) -> None:
+    rgb = np.full((60, 90, 3), 20, np.uint8)
+    rgb[20:40, 30:70] = (250, 200, 10)
+    (answer,) = pipeline.answer([RawRequest(png(rgb), {"classes": "none", "box": "20,10,80,50", "format": "json"})])
+    document = json.loads(answer.body)
+    assert runtime.calls == []
+    assert document["segments"][0]["box"] == [30, 20, 70, 40]
+    assert document["segments"][0]["score"] is None
+    assert "network" not in document["timings_ms"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "explain", "sent", "content_type", "fmt"),
+    [
+        (None, False, {}, "image/png", "mask"),
+        ("*/*", True, {}, "image/png", "heatmap"),
+        ("image/png", True, {}, "image/png", "heatmap"),
+        ("application/json", True, {}, "application/json", "json"),
+        ("text/html, application/json;q=0.5, image/png;q=0.4", False, {}, "application/json", "json"),
+        ("application/x-npz", False, {}, "application/x-npz", "npz"),
+        ("application/json", False, {"format": "cutout"}, "image/png", "cutout"),
+        ("application/json;q=x, image/png", False, {}, "image/png", "mask"),
+    ],
+)
+def test_format_beats_accept_beats_default(
+    pipeline: Pipeline, accept: str | None, explain: bool, sent: dict[str, str], content_type: str, fmt: str
+) -> None:
+    (answer,) = pipeline.answer([RawRequest(png(photo()), sent, accept, explain)])
+    assert answer.content_type == content_type
+    in_force = json.loads(answer.body)["options"] if fmt == "json" else json.loads(answer.headers["X-Weakseg-Options"])
+    assert in_force["format"] == fmt
+
+
+def test_npz_holds_maps_at_the_photos_size(pipeline: Pipeline) -> None:
+    (answer,) = ask(pipeline, {"classes": "tabby,Siamese cat", "format": "npz"})
+    with np.load(io.BytesIO(answer.body), allow_pickle=False) as arrays:
+        assert arrays["maps"].shape == (2, 64, 96)
+        assert arrays["maps"].dtype == np.float16
+        assert arrays["labels"].tolist() == ["tabby", "Siamese cat"]
+        assert np.array_equal(arrays["label_map"], pixels(ask(pipeline, {"classes": "tabby,Siamese cat"})[0]))
+
+
+def test_a_failing_network_is_a_500_for_its_batch_and_the_pipeline_lives(caplog: pytest.LogCaptureFixture) -> None:
+    runtime = FakeRuntime(CARD, SCORES, fail_when=lambda images: len(images) > 1)
+    pipeline = Pipeline(CARD, runtime)
+    with caplog.at_level(logging.ERROR):
+        answers = ask(pipeline, {}, {"classes": "none", "box": "8,8,90,60"}, {})
+    assert [answer.status for answer in answers] == [500, 200, 500]
+    assert "made to fail" in caplog.text
+    assert ask(pipeline, {})[0].status == 200
+
+
+def test_segment_in_process_equals_the_answer(pipeline: Pipeline) -> None:
+    sent = {"classes": "cat,dog"}
+    (segmentation,) = pipeline.segment([photo()], [parse_options(sent)])
+    assert np.array_equal(segmentation.label_map, pixels(ask(pipeline, sent)[0]))
+
+
+def test_asking_twice_for_the_same_label_gives_it_once(pipeline: Pipeline) -> None:
+    (answer,) = ask(pipeline, {"classes": "tabby,0,TABBY", "format": "json"})
+    assert len(json.loads(answer.body)["segments"]) == 1

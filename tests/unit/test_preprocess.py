@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers.fakes import make_card
+from weakseg.card import Preprocessing
+from weakseg.preprocess import grow_box, prepare
+from weakseg.types import Box, Geometry
+
+SETTINGS = make_card().preprocessing  # 32 x 48
+
+
+def test_areas_are_averaged_when_the_photo_shrinks() -> None:
+    rgb = np.zeros((64, 96, 3), np.uint8)
+    rgb[::2, ::2] = 200  # one pixel in four
+    network_input, geometry = prepare(rgb, SETTINGS)
+    assert network_input.shape == (32, 48, 3)
+    assert np.all(network_input == 50)
+    assert geometry == Geometry((64, 96), Box(0, 0, 96, 64))
+
+
+def test_a_box_matters_only_when_the_card_says_so() -> None:
+    rgb = np.zeros((100, 80, 3), np.uint8)
+    rgb[20:60, 10:40] = 255
+    box = Box(10, 20, 40, 60)
+    assert prepare(rgb, SETTINGS, box)[1].crop == Box(0, 0, 80, 100)
+    cropping = SETTINGS.model_copy(update={"crop_to_box": True})
+    network_input, geometry = prepare(rgb, cropping, box)
+    assert geometry.crop == box
+    assert network_input.min() == 255
+
+
+def test_margin_stays_inside_the_photo() -> None:
+    assert grow_box(Box(10, 20, 30, 60), 0.25, (70, 100)) == Box(5, 10, 35, 70)
+    assert grow_box(Box(0, 0, 100, 70), 1.0, (70, 100)) == Box(0, 0, 100, 70)
+
+
+def test_restore_puts_the_map_back_where_the_network_looked() -> None:
+    geometry = Geometry((60, 90), Box(30, 20, 60, 50))
+    restored = geometry.restore(np.ones((4, 5), np.float32))
+    assert restored.shape == (60, 90)
+    assert restored.sum() == 30 * 30
+    assert restored[20:50, 30:60].min() == 1
+
+
+def test_restore_is_linear_between_cell_centres() -> None:
+    geometry = Geometry((2, 4), Box(0, 0, 4, 2))
+    restored = geometry.restore(np.array([[0.0, 1.0]], np.float32))
+    assert restored.tolist() == [[0, 0.25, 0.75, 1]] * 2  # centres at 1 and 3, pixels at 0.5, 1.5, 2.5, 3.5
+
+
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 50), st.integers(1, 50), st.data())
+def test_a_scaled_box_is_never_empty_nor_outside(
+    height: int, width: int, to_height: int, to_width: int, data: st.DataObject
+) -> None:
+    x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
+    scaled = Box(x0, y0, x1, y1).scaled(from_hw=(height, width), to_hw=(to_height, to_width))
+    assert 0 <= scaled.x0 < scaled.x1 <= to_width
+    assert 0 <= scaled.y0 < scaled.y1 <= to_height
+
+
+@pytest.mark.parametrize("hw", [(1, 1), (1, 500), (333, 2)])
+def test_extreme_photos_have_an_input(hw: tuple[int, int]) -> None:
+    settings = Preprocessing(height=32, width=48, mean=(0, 0, 0), std=(1, 1, 1))
+    network_input, geometry = prepare(np.full((*hw, 3), 9, np.uint8), settings)
+    assert np.all(network_input == 9)
+    assert geometry.restore(np.ones((3, 3), np.float32)).shape == hw

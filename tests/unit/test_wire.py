@@ -1,0 +1,64 @@
+import base64
+
+import pytest
+
+from weakseg.errors import MalformedBodyError
+from weakseg.wire import read_request
+
+PICTURE = b"\x89PNG not really"
+
+
+def test_raw_body_with_options_in_headers() -> None:
+    request = read_request(
+        {"body": bytearray(PICTURE)},
+        {"X-Weakseg-Grabcut-Mode": "f_pf", "x-weakseg-classes": "dog", "ACCEPT": "application/json"},
+    )
+    assert request.image == PICTURE
+    assert request.options == {"grabcut_mode": "f_pf", "classes": "dog"}
+    assert request.accept == "application/json"
+    assert not request.explain
+
+
+def test_form_fields_win_over_headers() -> None:
+    request = read_request(
+        {"image": bytearray(PICTURE), "Classes": bytearray(b"cat"), "threshold": "0.3"}, {"X-Weakseg-Classes": "dog"}
+    )
+    assert request.image == PICTURE
+    assert request.options == {"classes": "cat", "threshold": "0.3"}
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
+def test_json_with_base64(prefix: str) -> None:
+    encoded = base64.encodebytes(PICTURE).decode()  # with line breaks
+    request = read_request(
+        {"body": {"image": prefix + encoded, "classes": ["dog"], "box": None}}, {"content-type": "application/json"}
+    )
+    assert request.image == PICTURE
+    assert request.options == {"classes": ["dog"], "box": None}
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"body": bytearray(b'{"image": ')}, "body"),
+        ({"body": [1, 2]}, "body"),
+        ({"body": {"image": 5}}, "image"),
+        ({"body": {"image": "not base64!"}}, "image"),
+        ({"body": {"image": "abc"}}, "image"),
+    ],
+)
+def test_broken_json_is_named(fields: dict[str, object], field: str) -> None:
+    with pytest.raises(MalformedBodyError) as caught:
+        read_request(fields, {"Content-Type": "application/json; charset=utf-8"})
+    assert caught.value.field == field
+
+
+def test_a_form_field_that_is_no_text() -> None:
+    with pytest.raises(MalformedBodyError) as caught:
+        read_request({"image": PICTURE, "classes": bytearray(b"\xff\xfe")}, {})
+    assert caught.value.field == "classes"
+
+
+def test_no_image_is_left_to_the_pipeline() -> None:
+    assert read_request({}, {}).image is None
+    assert read_request({"body": {}}, {}).image is None
