@@ -14,6 +14,7 @@ WeaksegError
 ├── ModelError                   the archive's fault: start-up stops
 │   ├── ModelCardError           the YAML card is missing something or contradicts the graph
 │   ├── UnsupportedNetworkError  the classifier does not end in pooling + one linear layer
+│   ├── WeightsUnavailableError  pretrained weights can neither be found nor downloaded
 │   └── ParityError              eager, TorchScript and ONNX Runtime disagree
 ├── ShapeMismatchError           arrays that belong together differ in shape (a programming error)
 └── DataError                    a data set folder lacks what an evaluation or a training needs
@@ -110,6 +111,10 @@ class ModelCardError(ModelError):
 
 class UnsupportedNetworkError(ModelError):
     """The classifier does not end in global average pooling plus one linear or 1x1 layer."""
+
+
+class WeightsUnavailableError(ModelError):
+    """Pretrained weights can neither be found in torchvision's cache nor downloaded."""
 
 
 class ParityError(ModelError):

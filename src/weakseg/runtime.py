@@ -69,7 +69,7 @@ class TorchScriptRuntime:
         self.device = "cpu" if gpu is None else f"cuda:{gpu}"
         torch.set_num_threads(threads)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*torch.jit.*")
             self._module = torch.jit.load(io.BytesIO(graph), map_location=self.device).eval()  # type: ignore[no-untyped-call]
 
     def run(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> GraphOutput:

@@ -1,0 +1,230 @@
+"""The command line: ``python -m export --help``."""
+
+from __future__ import annotations
+
+import re
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from export.build import BuiltArchive, Serving, build_archive, read_groups
+from weakseg.attribution.cam import CamSettings
+from weakseg.errors import WeaksegError
+from weakseg.models.classifier import Classifier, load_classifier
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+console = Console(highlight=False)
+
+NETWORK, MAPS, SERVING = "The network", "How maps are made", "How it is served"
+
+
+class Weighting(StrEnum):
+    MEAN = "mean"
+    SOFTMAX = "softmax"
+
+
+class RuntimeName(StrEnum):
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+
+
+def parse_hw(text: str) -> tuple[int, int]:
+    """``224`` or ``240x320`` (height x width)."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if not match:
+        raise typer.BadParameter(f"{text!r} is not a size: give 224, or height x width such as 240x320.")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """``1,0.75,1.25``."""
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1,0.75.") from error
+
+
+def parse_rgb(text: str) -> tuple[float, float, float]:
+    """``0.5`` or ``0.485,0.456,0.406``."""
+    numbers = parse_numbers(text)
+    if len(numbers) not in (1, 3):
+        raise typer.BadParameter(f"{text!r} is not one number or three.")
+    red, green, blue = numbers * (3 // len(numbers))
+    return red, green, blue
+
+
+@app.command()
+def export(
+    network: Annotated[
+        str,
+        typer.Option(
+            help="A torchvision classifier that ends in global average pooling and one linear or 1x1 layer "
+            "(squeezenet1_1, resnet50, mobilenet_v2, densenet121, googlenet ...), or `demo`.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = "squeezenet1_1",
+    weights: Annotated[
+        str,
+        typer.Option(help="`imagenet` (downloaded once into TORCH_HOME) or `random`.", rich_help_panel=NETWORK),
+    ] = "imagenet",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Your own weights: a state dict (.pt, .pth). Replaces --weights.", rich_help_panel=NETWORK),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Class names: text, one a line, or JSON, in the network's order.", rich_help_panel=NETWORK),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(help="Mean of R,G,B in [0, 1] that it was trained with.", rich_help_panel=NETWORK),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(help="Standard deviation of R,G,B, likewise.", rich_help_panel=NETWORK),
+    ] = None,
+    multi_label: Annotated[
+        bool,
+        typer.Option("--multi-label", help="Scores are sigmoids, not a softmax.", rich_help_panel=NETWORK),
+    ] = False,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights, for the model card.", rich_help_panel=NETWORK)
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="Names for several classes at once: `voc` (the 20 VOC classes out of ImageNet's), `none`, or a YAML "
+            "file such as `dog: [151, 152, Chihuahua]`. Default: voc with ImageNet weights, else none.",
+            rich_help_panel=MAPS,
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Network input, HxW pixels. Default: the size that it was trained at.", rich_help_panel=MAPS),
+    ] = None,
+    positive_weights: Annotated[
+        bool,
+        typer.Option("--positive-weights", help="Maps from the head's positive weights alone.", rich_help_panel=MAPS),
+    ] = False,
+    scales: Annotated[
+        str, typer.Option(help="Views of the photo that maps are averaged over.", rich_help_panel=MAPS)
+    ] = "1",
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Every view a second time, mirrored.", rich_help_panel=MAPS)
+    ] = False,
+    member_weighting: Annotated[
+        Weighting, typer.Option(help="How a group's map comes from its members' maps.", rich_help_panel=MAPS)
+    ] = Weighting.MEAN,
+    temperature: Annotated[
+        float, typer.Option(help="Of --member-weighting softmax; higher is closer to mean.", rich_help_panel=MAPS)
+    ] = 1.0,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Model name in the service. Default: NETWORK_cam.", rich_help_panel=SERVING),
+    ] = None,
+    version: Annotated[str, typer.Option(help="Model version.", rich_help_panel=SERVING)] = "1.0",
+    runtime: Annotated[
+        RuntimeName, typer.Option(help="The one that serves; both are archived.", rich_help_panel=SERVING)
+    ] = RuntimeName.ONNX,
+    threads: Annotated[int, typer.Option(help="Threads per worker.", rich_help_panel=SERVING)] = 1,
+    workers: Annotated[int, typer.Option(help="Worker processes.", rich_help_panel=SERVING)] = 1,
+    batch_size: Annotated[int, typer.Option(help="Requests per batch, at most.", rich_help_panel=SERVING)] = 8,
+    max_batch_delay: Annotated[
+        int, typer.Option(help="How long a batch waits to fill, ms.", rich_help_panel=SERVING)
+    ] = 5,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file with more fields of the model card: photo_task, box_task, refine_side ...",
+            rich_help_panel=SERVING,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the archive.", rich_help_panel=SERVING)] = Path("model_store"),
+) -> None:
+    """Turn an image classifier into an archive that TorchServe and the `weakseg` command serve.
+
+    The class activation maps become part of the network's graph, as TorchScript and as ONNX. Both are compared with
+    the network itself; if they disagree, no archive is written.
+
+    **ImageNet weights:** `python -m export --network resnet50`
+
+    **Your own classifier:** `python -m export --network mobilenet_v2 --checkpoint best.pth --classes names.txt`
+    """
+    steps = _Steps()
+    try:
+        steps("load and split the network")
+        classifier = load_classifier(
+            network,
+            checkpoint or weights,
+            classes=classes,
+            mean=parse_rgb(mean) if mean else None,
+            std=parse_rgb(std) if std else None,
+            licence=licence,
+        )
+        built = build_archive(
+            classifier,
+            name=name or f"{network}_cam",
+            directory=out,
+            groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
+            cam=CamSettings(positive_weights, parse_numbers(scales), flip, member_weighting.value, temperature),
+            hw=parse_hw(size) if size else None,
+            serving=Serving(workers, batch_size, max_batch_delay),
+            card_fields={
+                **_read_card_fields(card),
+                "version": version,
+                "multi_label": multi_label,
+                "runtime": runtime.value,
+                "threads": threads,
+            },
+            on_step=steps,
+        )
+    except WeaksegError as error:
+        console.print(f"[red]{type(error).__name__}[/red]: {error}", markup=True)
+        raise typer.Exit(1) from error
+    steps.finish()
+    console.print(_summary(built, classifier))
+
+
+class _Steps:
+    """Prints each step as it starts and its time when the next one does."""
+
+    def __init__(self) -> None:
+        self._started_s: float | None = None
+
+    def __call__(self, step: str) -> None:
+        self.finish()
+        console.print(f"  {step:<28}", end="")
+        self._started_s = time.perf_counter()
+
+    def finish(self) -> None:
+        if self._started_s is not None:
+            console.print(f"{time.perf_counter() - self._started_s:6.1f} s")
+
+
+def _default_groups(weights: str, checkpoint: Path | None) -> str:
+    return "voc" if weights == "imagenet" and checkpoint is None else "none"
+
+
+def _read_card_fields(path: Path | None) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path else {}
+
+
+def _summary(built: BuiltArchive, classifier: Classifier) -> str:
+    size_mb = built.path.stat().st_size / 1e6
+    differences = "; ".join(
+        f"{runtime} {found['scores']:.1e} (scores), {found['maps']:.1e} (maps)"
+        for runtime, found in built.card.parity["largest_difference_from_eager"].items()
+    )
+    return (
+        f"Wrote {built.path} ({size_mb:.1f} MB): {len(classifier.classes)} classes, {len(built.card.groups)} groups. "
+        f"Largest difference from eager: {differences}; tolerance {built.card.parity['tolerance']}."
+    )
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m export")

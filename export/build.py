@@ -1,0 +1,168 @@
+"""One call from a loaded classifier to an archive: graph, two files, parity, archive."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from export.archive import write_archive
+from export.onnx import export_onnx
+from export.parity import check_parity
+from export.torchscript import export_torchscript
+from weakseg.attribution.cam import CamGraph, CamSettings
+from weakseg.card import ModelCard, Preprocessing
+from weakseg.errors import ModelCardError, ModelError
+from weakseg.labels import Vocabulary
+from weakseg.models.classifier import Classifier
+from weakseg.runtime import ONNX_FILE, TORCHSCRIPT_FILE
+from weakseg.voc import voc_groups
+
+HANDLER = Path(__file__).resolve().parents[1] / "handlers" / "cam_handler.py"
+STEPS = ("build the graph", "TorchScript", "ONNX", "parity", "archive")  # what ``on_step`` is called with, in order
+
+Groups = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """TorchServe's own settings of a model."""
+
+    workers: int = 1
+    batch_size: int = 8
+    max_batch_delay_ms: int = 5
+    response_timeout_s: int = 120
+
+    def as_dict(self) -> dict[str, int]:
+        """The keys of TorchServe's model-config.yaml."""
+        return {
+            "minWorkers": self.workers,
+            "maxWorkers": self.workers,
+            "batchSize": self.batch_size,
+            "maxBatchDelay": self.max_batch_delay_ms,
+            "responseTimeout": self.response_timeout_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltArchive:
+    path: Path
+    card: ModelCard
+
+
+def build_archive(
+    classifier: Classifier,
+    *,
+    name: str,
+    directory: Path,
+    groups: Groups | None = None,
+    cam: CamSettings | None = None,
+    hw: tuple[int, int] | None = None,
+    serving: Serving | None = None,
+    handler: Path = HANDLER,
+    card_fields: Mapping[str, Any] | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> BuiltArchive:
+    """Export a classifier's class activation maps and pack them as ``directory/name.mar``.
+
+    Args:
+        groups: Group name to class indices.
+        cam: How the maps are made; the paper's plain CAM by default.
+        hw: The size that photos are resized to; the one that the network was trained at by default.
+        handler: The Python file of the TorchServe handler.
+        card_fields: More fields of the model card (version, multi_label, runtime, threads, photo_task, box_task ...);
+            those of ``preprocessing`` are merged with the classifier's own.
+        on_step: Called with each of STEPS as it starts.
+    Raises:
+        ParityError: the exported graphs disagree. ModelError: something does not fit. No archive is written or changed.
+    """
+    cam = cam or CamSettings()
+    card = _draft_card(classifier, name, groups or {}, cam, hw or classifier.normalisation.hw, card_fields or {})
+    on_step("build the graph")
+    graph = build_graph(classifier, card.vocabulary(), cam, multi_label=card.multi_label)
+    with tempfile.TemporaryDirectory() as folder:
+        graphs = Path(folder)
+        parity = _export(graph, graphs, (card.preprocessing.height, card.preprocessing.width), on_step)
+        card = card.model_copy(update={"parity": parity})
+        on_step("archive")
+        config = card.to_yaml((serving or Serving()).as_dict())
+        path = write_archive(
+            name=name, version=card.version, graphs=graphs, config=config, handler=handler, directory=directory
+        )
+    return BuiltArchive(path, card)
+
+
+def build_graph(classifier: Classifier, vocabulary: Vocabulary, cam: CamSettings, *, multi_label: bool) -> CamGraph:
+    """The eager graph of a classifier, as it is exported."""
+    return CamGraph(
+        classifier.split,
+        vocabulary,
+        mean=classifier.normalisation.mean,
+        std=classifier.normalisation.std,
+        settings=cam,
+        multi_label=multi_label,
+    )
+
+
+def read_groups(choice: str, class_names: Sequence[str]) -> dict[str, list[int]]:
+    """``none``, ``voc`` (for the 1000 classes of ImageNet), or a YAML or JSON file: group to class numbers or names.
+
+    Raises:
+        ModelError: the file cannot be read, or names a class that the network has not.
+    """
+    if choice == "none":
+        return {}
+    if choice == "voc":
+        if len(class_names) != 1000:
+            raise ModelError(f"groups=voc is for the 1000 classes of ImageNet; this network has {len(class_names)}.")
+        return voc_groups()
+    try:
+        document = yaml.safe_load(Path(choice).read_text(encoding="utf-8"))
+        vocabulary = Vocabulary(class_names)
+        return {str(name): [vocabulary.resolve(member) for member in members] for name, members in document.items()}
+    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
+        raise ModelError(f"Groups cannot be read from {choice}: {error}. Give none, voc or a YAML file.") from error
+
+
+def _draft_card(
+    classifier: Classifier,
+    name: str,
+    groups: Groups,
+    cam: CamSettings,
+    hw: tuple[int, int],
+    more: Mapping[str, Any],
+) -> ModelCard:
+    normalisation = classifier.normalisation
+    own = {"height": hw[0], "width": hw[1], "mean": normalisation.mean, "std": normalisation.std}
+    fields = {
+        "name": name,
+        "network": classifier.network,
+        "method": "cam",
+        "classes": classifier.classes,
+        "groups": groups,
+        "weights": classifier.weights,
+        "graph": dataclasses.asdict(cam),
+        **more,
+        "preprocessing": Preprocessing(**{**more.get("preprocessing", {}), **own}),
+    }
+    try:
+        return ModelCard(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ModelCardError(f"{'.'.join(map(str, first['loc']))} = {first['input']!r:.80}: {first['msg']}.") from error
+
+
+def _export(graph: CamGraph, folder: Path, hw: tuple[int, int], on_step: Callable[[str], None]) -> dict[str, object]:
+    torchscript, onnx = folder / TORCHSCRIPT_FILE, folder / ONNX_FILE
+    on_step("TorchScript")
+    export_torchscript(graph, torchscript)
+    on_step("ONNX")
+    export_onnx(torchscript, onnx)
+    on_step("parity")
+    return check_parity(graph, torchscript=torchscript.read_bytes(), onnx=onnx.read_bytes(), hw=hw)

@@ -1,0 +1,109 @@
+"""Do the eager graph, TorchScript and ONNX Runtime give the same answers? Without this, no archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from weakseg.attribution.cam import CamGraph
+from weakseg.errors import ParityError
+from weakseg.runtime import OnnxRuntime, Runtime, TorchScriptRuntime
+from weakseg.types import GraphOutput
+
+TOLERANCE = 1e-4  # absolute, on scores and maps, which all lie in [0, 1]
+BATCH_SIZES = (1, 3)
+LABEL_COUNTS = (1, 4)
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+def check_parity(
+    graph: CamGraph, *, torchscript: bytes, onnx: bytes, hw: tuple[int, int], tolerance: float = TOLERANCE
+) -> dict[str, object]:
+    """Compare three runtimes on two image sizes x two batch sizes x two numbers of labels x two kinds of picture.
+
+    Args:
+        hw: The serving size; the other size is smaller and has other proportions, and neither is square.
+    Returns:
+        For the model card: tolerance, sizes compared, and per runtime the largest difference of scores and of maps.
+    Raises:
+        ParityError: shapes or chosen labels differ, or a score or map differs by more than the tolerance; says where.
+    """
+    runtimes: list[Runtime] = [
+        TorchScriptRuntime(torchscript, threads=torch.get_num_threads(), gpu=None),
+        OnnxRuntime(onnx, threads=torch.get_num_threads(), gpu=None),
+    ]
+    sizes = parity_sizes(hw)
+    largest = {runtime.name: {"scores": 0.0, "maps": 0.0} for runtime in runtimes}
+    for images, labels in parity_inputs(sizes, label_count=graph.membership.shape[0]):
+        expected = run_eager(graph, images, labels)
+        for runtime in runtimes:
+            found = compare(expected, runtime.run(images, labels), tolerance, f"{runtime.name} at {images.shape}")
+            for name, difference in found.items():
+                largest[runtime.name][name] = max(largest[runtime.name][name], difference)
+    return {
+        "tolerance": tolerance,
+        "sizes_hw": [list(size) for size in sizes],
+        "batch_sizes": list(BATCH_SIZES),
+        "labels": list(LABEL_COUNTS),
+        "largest_difference_from_eager": largest,
+    }
+
+
+def run_eager(graph: CamGraph, images: Images, labels: Labels) -> GraphOutput:
+    """The graph as PyTorch runs it, on NumPy arrays."""
+    with torch.inference_mode():
+        outputs = graph(torch.from_numpy(images), torch.from_numpy(labels))
+    return GraphOutput(*(output.numpy() for output in outputs))
+
+
+def compare(expected: GraphOutput, found: GraphOutput, tolerance: float, where: str) -> dict[str, float]:
+    """The largest absolute difference of scores and of maps.
+
+    Raises:
+        ParityError: see ``check_parity``.
+    """
+    if not np.array_equal(expected.chosen, found.chosen):
+        raise ParityError(f"{where}: chose labels {found.chosen.tolist()}, eager chose {expected.chosen.tolist()}.")
+    return {
+        "scores": _difference(expected.scores, found.scores, tolerance, f"{where}: scores"),
+        "maps": _difference(expected.maps, found.maps, tolerance, f"{where}: maps"),
+    }
+
+
+def _difference(expected: NDArray[np.float32], found: NDArray[np.float32], tolerance: float, where: str) -> float:
+    if expected.shape != found.shape:
+        raise ParityError(f"{where} have shape {found.shape}, eager {expected.shape}.")
+    difference = float(np.abs(expected - found).max())
+    if not difference <= tolerance:  # also when it is not a number
+        raise ParityError(f"{where} differ from eager by {difference:.2g}, more than {tolerance:.2g}.")
+    return difference
+
+
+def parity_sizes(hw: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Two sizes, neither square: near the serving size, and about two thirds of it, lying where that stands."""
+    height, width = hw if hw[0] != hw[1] else (hw[0], hw[1] + 31)  # 31: odd sizes too
+    return (height, width), (max(64, 2 * width // 3), max(75, 3 * height // 4))
+
+
+def parity_inputs(sizes: tuple[tuple[int, int], ...], label_count: int) -> Iterator[tuple[Images, Labels]]:
+    """Every combination of size, batch size and number of labels, as noise and as smooth pictures."""
+    rng = np.random.default_rng(0)
+    for hw, batch_size, count in product(sizes, BATCH_SIZES, LABEL_COUNTS):
+        labels = rng.integers(0, label_count, (batch_size, count))  # (B, K)
+        labels[:, ::2] = -1 - rng.integers(0, min(label_count, 5), labels[:, ::2].shape)  # every second one by rank
+        yield rng.integers(0, 256, (batch_size, *hw, 3), dtype=np.uint8), labels
+        yield np.stack([smooth_picture(hw, rng) for _ in range(batch_size)]), labels
+
+
+def smooth_picture(hw: tuple[int, int], rng: np.random.Generator) -> Images:
+    """(h, w, 3): three slanted ramps. Neighbouring pixels differ, so pooling windows hold few ties."""
+    rows, columns = np.mgrid[: hw[0], : hw[1]]
+    slopes = rng.uniform(1, 7, (2, 3))  # grey levels per pixel
+    ramps = rows[..., None] * slopes[0] + columns[..., None] * slopes[1]  # (h, w, 3)
+    return (127.5 + 127.5 * np.sin(ramps / 60)).astype(np.uint8)  # (h, w, 3)

@@ -1,0 +1,216 @@
+"""Class activation maps as one graph: photos and wanted labels in; scores and maps out.
+
+Zhou et al., *Learning deep features for discriminative localization* (CVPR 2016), as used by GrabCut-CAM (section 2):
+with features f_k, head weights w_kc and bias b_c,
+
+    linear head (ResNet ...):       S_c = mean_xy sum_k w_kc f_k(x, y) + b_c       M_c = sum_k w_kc f_k
+    rectified head (SqueezeNet):    S_c = mean_xy M_c(x, y)                        M_c = relu(sum_k w_kc f_k + b_c)
+
+Differences from the paper: means instead of sums over positions (as the networks do); the negative part of a map is
+removed and its maximum becomes 1. SqueezeNet's bias is inside its map, because S_c = mean M_c holds only so; the bias
+of a linear head is one number for the whole map and is left out. With ``positive_weights`` the map is
+sum_k max(w_kc, 0) f_k, without a bias for either head, while the scores keep the true weights.
+
+A group's map (VOC's ``dog`` from 118 ImageNet dogs) is a weighted mean of its members' maps: before the negative part
+is removed where the map is linear in the features, after SqueezeNet's own ReLU otherwise.
+
+One step is one pure function below; :class:`CamGraph` puts them in order. Everything is written so that tracing keeps
+batch size, image size and the number of labels dynamic: no Python number is taken from a shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from weakseg.errors import ModelError
+from weakseg.labels import Vocabulary
+from weakseg.models.split import SplitNetwork, rectified_class_maps
+
+TINY = 1e-12  # a map whose maximum is below this stays (almost) zero
+
+
+@dataclass(frozen=True, slots=True)
+class CamSettings:
+    """What is decided at export about how maps are made. The defaults are the paper's plain map.
+
+    Args:
+        positive_weights: Maps keep only the head's positive weights; scores keep all.
+        scales: Views of the image, as factors of its size; maps are averaged at the first view's map size.
+        flip: Every view a second time, mirrored.
+        member_weighting: A group's map from its members' maps: ``mean``, or ``softmax`` (of the members' logits: their
+            probabilities, renormalised within the group).
+        temperature: Divides the logits of ``softmax``; higher is closer to ``mean``.
+    """
+
+    positive_weights: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    member_weighting: Literal["mean", "softmax"] = "mean"
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.scales or not all(0.25 <= scale <= 4 for scale in self.scales):
+            raise ModelError(f"scales = {self.scales}: give one or more factors from 0.25 to 4, e.g. 1,0.75,1.25.")
+        if self.member_weighting not in ("mean", "softmax"):
+            raise ModelError(f"member_weighting = {self.member_weighting!r}: give mean or softmax.")
+        if not self.temperature > 0:
+            raise ModelError(f"temperature = {self.temperature}: give a number above 0.")
+
+
+class CamGraph(nn.Module):
+    """The graph that is exported. Inputs are not modified.
+
+    Args:
+        network: The classifier, split; its features and head are used as they are.
+        vocabulary: C class names and G groups; L = C + G labels.
+        mean, std: Of the RGB channels in [0, 1]: normalisation happens in here.
+        settings: How maps are made.
+        multi_label: Scores are sigmoids instead of a softmax.
+    """
+
+    mean: Tensor  # (3, 1, 1), in [0, 255]
+    std: Tensor  # (3, 1, 1), in [0, 255]
+    weight: Tensor  # (C, F)
+    bias: Tensor  # (C,)
+    membership: Tensor  # (L, C) bool
+    candidates: Tensor  # (R,) int64: labels that compete for "the best one"
+
+    def __init__(
+        self,
+        network: SplitNetwork,
+        vocabulary: Vocabulary,
+        *,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        settings: CamSettings | None = None,
+        multi_label: bool = False,
+    ) -> None:
+        super().__init__()
+        if len(vocabulary.classes) != network.class_count:
+            raise ModelError(
+                f"{network.name} has {network.class_count} classes, not the {len(vocabulary.classes)} that are named."
+            )
+        self.settings = settings or CamSettings()
+        self.multi_label = multi_label
+        self.rectified = network.rectified
+        self.features = network.features
+        self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", 255 * torch.tensor(std)[:, None, None])
+        self.register_buffer("weight", network.weight)
+        self.register_buffer("bias", network.bias)
+        self.register_buffer("membership", torch.from_numpy(vocabulary.membership()))
+        self.register_buffer("candidates", torch.from_numpy(np.flatnonzero(vocabulary.rankable())))
+        self.eval()
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores of every label, and the maps of the wanted ones.
+
+        Args:
+            images: (B, h, w, 3) uint8 RGB.
+            labels: (B, K) int64: a label in [0, L), or -r for the r-th best label of that image among those that
+                compete (groups, and classes in no group); r beyond their number means the last one.
+        Returns:
+            scores (B, L) float32 in [0, 1], maps (B, K, h', w') float32 in [0, 1], chosen (B, K) int64 in [0, L).
+        """
+        views = make_views(normalise_pixels(images, self.mean, self.std), self.settings.scales, self.settings.flip)
+        features = [self.features(view) for view in views]  # each (B, F, h', w')
+        logits = torch.stack([self.logits(each) for each in features]).mean(0)  # (B, C)
+        scores = score_labels(logits, self.membership, self.multi_label)
+        chosen = resolve_labels(labels, scores, self.candidates)
+        mix = mix_members(chosen, logits, self.membership, self.settings)
+        maps = merge_views([self.label_maps(each, mix) for each in features], self.settings.flip, like=features[0])
+        return scores, normalise_maps(maps), chosen
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(B, F, h', w') to (B, C)."""
+        if self.rectified:
+            return rectified_class_maps(features, self.weight, self.bias).mean((2, 3))  # (B, C)
+        return features.mean((2, 3)) @ self.weight.T + self.bias  # (B, C)
+
+    def label_maps(self, features: Tensor, mix: Tensor) -> Tensor:
+        """Signed maps, not yet normalised: features (B, F, h', w') and mix (B, K, C) to (B, K, h', w')."""
+        if self.rectified and not self.settings.positive_weights:
+            return mix_channels(mix, rectified_class_maps(features, self.weight, self.bias))
+        weight = self.weight.clamp(min=0) if self.settings.positive_weights else self.weight  # (C, F)
+        return mix_channels(mix @ weight, features)
+
+
+def normalise_pixels(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(B, h, w, 3) uint8 to (B, 3, h, w) float32; mean and std are (3, 1, 1), in [0, 255]."""
+    return (images.permute(0, 3, 1, 2).float() - mean) / std  # (B, 3, h, w)
+
+
+def make_views(pixels: Tensor, scales: tuple[float, ...], flip: bool) -> list[Tensor]:
+    """(B, 3, h, w) at every scale, each followed by its mirror image with ``flip``."""
+    scaled = [resize_by(pixels, scale) for scale in scales]
+    return [view for each in scaled for view in ([each, each.flip(3)] if flip else [each])]
+
+
+def resize_by(pixels: Tensor, scale: float) -> Tensor:
+    """Bilinear, half-pixel centres, no antialiasing; sizes round half up.
+
+    Sizes are computed with integers, because runtimes round products of floats differently.
+    """
+    if scale == 1:
+        return pixels
+    ratio = Fraction(scale).limit_denominator(1000)
+    height, width = (
+        (side * (2 * ratio.numerator) + ratio.denominator) // (2 * ratio.denominator) for side in pixels.shape[2:]
+    )
+    return nn.functional.interpolate(pixels, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def score_labels(logits: Tensor, membership: Tensor, multi_label: bool) -> Tensor:
+    """(B, C) logits to (B, L) in [0, 1]: of a group the sum of its members' softmax, or the largest sigmoid."""
+    probs = logits.sigmoid() if multi_label else logits.softmax(1)  # (B, C)
+    members = membership[logits.shape[1] :].float()  # (G, C)
+    largest_or_sum = (probs[:, None, :] * members).amax(2) if multi_label else probs @ members.T  # (B, G)
+    return torch.cat([probs, largest_or_sum.clamp(max=1)], 1)  # (B, L); a sum of float32 may exceed 1
+
+
+def resolve_labels(labels: Tensor, scores: Tensor, candidates: Tensor) -> Tensor:
+    """(B, K) wanted labels, negative ones replaced by the r-th best candidate of (B, L) scores."""
+    ranking = candidates[scores[:, candidates].argsort(1, descending=True)]  # (B, R)
+    rank = (-labels - 1).clamp(0, candidates.shape[0] - 1)  # (B, K)
+    return torch.where(labels < 0, ranking.gather(1, rank), labels)  # (B, K)
+
+
+def mix_members(chosen: Tensor, logits: Tensor, membership: Tensor, settings: CamSettings) -> Tensor:
+    """How much each class gives to each wanted map: (B, K) labels to (B, K, C), sums to 1 over C."""
+    members = membership[chosen]  # (B, K, C)
+    if settings.member_weighting == "mean":
+        return members.float() / members.float().sum(2, keepdim=True)  # (B, K, C)
+    rivals = (logits / settings.temperature)[:, None, :].masked_fill(~members, float("-inf"))  # (B, K, C)
+    return rivals.softmax(2)  # (B, K, C)
+
+
+def mix_channels(mix: Tensor, channels: Tensor) -> Tensor:
+    """Weighted sums of channels at every position: (B, K, N) and (B, N, h', w') to (B, K, h', w')."""
+    mixed = mix @ channels.flatten(2)  # (B, K, h' w')
+    return mixed.reshape(mix.shape[0], mix.shape[1], channels.shape[2], channels.shape[3])  # (B, K, h', w')
+
+
+def merge_views(maps: list[Tensor], flip: bool, *, like: Tensor) -> Tensor:
+    """The mean of the views' maps, in the order of ``make_views``, mirrored back, at the height and width of ``like``.
+
+    The size is read from a feature map, and not from a map: the ONNX exporter takes the size behind a reshape for a
+    constant.
+    """
+    if len(maps) == 1:
+        return maps[0]
+    upright = [each.flip(3) if flip and index % 2 else each for index, each in enumerate(maps)]
+    hw = (like.shape[2], like.shape[3])
+    resized = [nn.functional.interpolate(each, size=hw, mode="bilinear", align_corners=False) for each in upright]
+    return torch.stack(resized).mean(0)  # (B, K, h', w')
+
+
+def normalise_maps(maps: Tensor) -> Tensor:
+    """Remove the negative part and divide each map by its maximum: (B, K, h', w') in [0, 1]."""
+    positive = maps.clamp(min=0)  # (B, K, h', w')
+    return positive / positive.amax((2, 3), keepdim=True).clamp(min=TINY)  # (B, K, h', w')

@@ -1,0 +1,258 @@
+"""Load an image classifier with its weights, class names and preprocessing, ready for class activation maps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from weakseg.card import Weights
+from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailableError
+from weakseg.models.split import SplitNetwork, split_network
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+DEMO = "demo"  # the small network of weakseg.models.demo
+
+Rgb = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How pixels become the network's input: mean and std of RGB in [0, 1], and the size it was trained at."""
+
+    mean: Rgb = IMAGENET_MEAN
+    std: Rgb = IMAGENET_STD
+    hw: tuple[int, int] = (224, 224)
+
+
+DEMO_NORMALISATION = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (96, 96))
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier that is ready for export: its two halves, and what must never part company with its weights."""
+
+    network: str
+    split: SplitNetwork
+    classes: tuple[str, ...]  # (C)
+    normalisation: Normalisation
+    weights: Weights
+
+
+def load_classifier(
+    network: str,
+    weights: str | Path = "imagenet",
+    *,
+    classes: Path | None = None,
+    num_classes: int | None = None,
+    mean: Rgb | None = None,
+    std: Rgb | None = None,
+    licence: str | None = None,
+) -> Classifier:
+    """A torchvision classifier (or ``demo``) with weights from ImageNet, from a checkpoint, or random ones.
+
+    Args:
+        network: A name of ``torchvision.models.list_models()``, or ``demo``.
+        weights: ``imagenet`` (torchvision's IMAGENET1K_V1, downloaded once into TORCH_HOME), ``random``, or the path
+            of a state dict (.pt, .pth), as written by torch.save; one inside ``{"state_dict": ...}`` or
+            ``{"model": ...}``, or with names that start with ``module.``, is unwrapped.
+        classes: Class names: a text file with one name a line, a JSON list, or a JSON object {"0": name, ...} (also
+            ImageNet's {"0": [id, name], ...}). ImageNet weights bring their own.
+        num_classes: For random weights; a checkpoint says it by its head's shape.
+        mean, std: Of RGB in [0, 1]. Default: what torchvision's weights say; ImageNet's for a checkpoint; 0.5 for demo.
+        licence: Overrides the licence in the model card.
+    Raises:
+        WeightsUnavailableError: ImageNet weights that are neither cached nor downloadable.
+        UnsupportedNetworkError: no such network, or not one that class activation maps can be made from.
+        ModelError: a checkpoint or a class file that does not fit; names the first difference.
+    """
+    names = read_class_names(classes) if classes else None
+    if weights == "imagenet":
+        loaded = _load_imagenet(network)
+    elif weights == "random":
+        loaded = _load_random(network, num_classes or len(names or ()) or 1000)
+    else:
+        loaded = _load_checkpoint(network, Path(weights))
+    count, own = loaded.split.class_count, loaded.normalisation
+    if names is not None and len(names) != count:
+        raise ModelError(f"{classes} has {len(names)} class names; {network} with these weights has {count} classes.")
+    return Classifier(
+        network=network,
+        split=loaded.split,
+        classes=names or loaded.classes or tuple(f"class {index}" for index in range(count)),
+        normalisation=replace(own, mean=mean or own.mean, std=std or own.std),
+        weights=loaded.weights.model_copy(update={"licence": licence}) if licence else loaded.weights,
+    )
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Class names in the network's order, from a text file (one a line) or JSON (list, or object of numbers to names).
+
+    Raises:
+        ModelError: the file cannot be read or is not one of these.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        parsed = json.loads(text) if path.suffix == ".json" else text.splitlines()
+        if isinstance(parsed, dict):
+            parsed = [parsed[str(index)] for index in range(len(parsed))]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError) as error:
+        raise ModelError(f"Class names cannot be read from {path}: {error!r}.") from error
+    if not isinstance(parsed, list):
+        raise ModelError(f"{path} holds no list of class names.")
+    names = [str(item[-1] if isinstance(item, list) and item else item).strip() for item in parsed]
+    while names and not names[-1]:  # empty lines at the end
+        names.pop()
+    if not names or "" in names:
+        raise ModelError(f"{path}: class name {names.index('') + 1 if names else 1} is empty.")
+    return tuple(names)
+
+
+def build_network(network: str, num_classes: int) -> nn.Module:
+    """A network with random weights.
+
+    Raises:
+        UnsupportedNetworkError: torchvision has no classifier of this name.
+    """
+    if network == DEMO:
+        from weakseg.models.demo import build_demo_net
+
+        return build_demo_net(num_classes)
+    if network not in torchvision.models.list_models(module=torchvision.models):
+        raise UnsupportedNetworkError(
+            f"torchvision has no classifier {network!r}. Names: torchvision.models.list_models(module="
+            f"torchvision.models), such as squeezenet1_1, resnet18, mobilenet_v2; or {DEMO!r}."
+        )
+    with warnings.catch_warnings():  # GoogLeNet and Inception announce another random initialisation
+        warnings.filterwarnings("ignore", "The default weight initialization of", FutureWarning)
+        model: nn.Module = torchvision.models.get_model(network, weights=None, num_classes=num_classes)
+    return model
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    split: SplitNetwork
+    classes: tuple[str, ...] | None
+    normalisation: Normalisation
+    weights: Weights
+
+
+def _load_imagenet(network: str) -> _Loaded:
+    try:
+        available = torchvision.models.get_model_weights(network)
+    except ValueError as error:
+        raise UnsupportedNetworkError(f"torchvision has no weights for {network!r}: {error}.") from error
+    chosen = getattr(available, "IMAGENET1K_V1", None) or available.DEFAULT
+    try:
+        model = torchvision.models.get_model(network, weights=chosen, progress=False)
+    except (OSError, RuntimeError) as error:  # no network, no space; a download with a wrong hash
+        raise WeightsUnavailableError(
+            f"The weights {chosen} are neither in {torch.hub.get_dir()} nor downloadable from {chosen.url}: {error}. "
+            "Connect to the internet, or set TORCH_HOME to a folder that holds them."
+        ) from error
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name
+    transforms = chosen.transforms()
+    return _Loaded(
+        split=split_network(model, network),
+        classes=tuple(chosen.meta["categories"]),
+        normalisation=Normalisation(tuple(transforms.mean), tuple(transforms.std), 2 * tuple(transforms.crop_size)),
+        weights=Weights(
+            source=f"torchvision {chosen} ({chosen.url})",
+            licence="BSD-3-Clause (torchvision); trained on ImageNet-1k, whose own terms apply to its images",
+            sha256=_sha256(cached),
+        ),
+    )
+
+
+def _load_random(network: str, num_classes: int) -> _Loaded:
+    split = split_network(build_network(network, num_classes), network)
+    weights = Weights(source="random numbers: for tests only", licence="none needed", sha256="none")
+    return _Loaded(split, None, _default_normalisation(network), weights)
+
+
+def _load_checkpoint(network: str, path: Path) -> _Loaded:
+    state = read_state_dict(path)
+    head = split_network(build_network(network, 1000), network).head
+    if f"{head}.weight" not in state:
+        raise ModelError(
+            f"{path} is not a checkpoint of {network}: it has no {head}.weight. It starts with {next(iter(state))!r}."
+        )
+    model = build_network(network, len(state[f"{head}.weight"]))
+    _fill(model, state, f"{path} does not fit {network}")
+    drawings = "trained on generated drawings: a demonstration, not for real photos; "
+    return _Loaded(
+        split=split_network(model, network),
+        classes=None,
+        normalisation=_default_normalisation(network),
+        weights=Weights(
+            source=f"{drawings if network == DEMO else ''}checkpoint {path.name}",
+            licence="not stated",
+            sha256=_sha256(path),
+            demonstration=network == DEMO,
+        ),
+    )
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, unwrapped. Only tensors and plain values are unpickled, never code.
+
+    Raises:
+        ModelError: no such file, not a checkpoint, or no tensors inside.
+    """
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(
+            f"{path} cannot be read as a state dict: {error}. Save it with torch.save(model.state_dict(), path)."
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ModelError(f"{path} holds no state dict (names to tensors), but {type(content).__name__}.")
+    if not content:
+        raise ModelError(f"{path} holds an empty state dict.")
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def _fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
+    """Load a state dict. Missing are allowed only names that the forward pass in eval mode does not use."""
+    own = model.state_dict()
+    unknown = [name for name in state if name not in own]
+    misshapen = [name for name in state if name in own and state[name].shape != own[name].shape]
+    used = _names_in_use(model)
+    missing = [name for name in own if name in used and name not in state]
+    if unknown:
+        raise ModelError(f"{complaint}: it has {unknown[0]!r}, which the network has not ({len(unknown)} such).")
+    if misshapen:
+        name = misshapen[0]
+        raise ModelError(f"{complaint}: {name!r} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}.")
+    if missing:
+        raise ModelError(f"{complaint}: {missing[0]!r} is missing ({len(missing)} such).")
+    model.load_state_dict(state, strict=False)
+
+
+def _names_in_use(model: nn.Module) -> set[str]:
+    """Parameters and buffers that decide a prediction: GoogLeNet's auxiliary heads, for one, do not."""
+    split = split_network(model, type(model).__name__)
+    features = {name for name in split.features.state_dict() if not name.endswith("num_batches_tracked")}
+    return features | {f"{split.head}.weight", f"{split.head}.bias"}
+
+
+def _default_normalisation(network: str) -> Normalisation:
+    return DEMO_NORMALISATION if network == DEMO else Normalisation()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
