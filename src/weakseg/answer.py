@@ -216,7 +216,12 @@ def _headers(
 ) -> dict[str, str]:
     """What JSON says in fields, as headers: ASCII, JSON inside."""
     segments = [
-        {"value": segment.value, "label": segment.label, "score": _rounded(segment.score)}
+        {
+            "value": segment.value,
+            "label": segment.label,
+            "score": _rounded(segment.score),
+            "area_px": area_px(segmentation.label_map == segment.value),
+        }
         for segment in segmentation.segments
     ]
     return {

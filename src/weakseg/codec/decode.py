@@ -26,6 +26,7 @@ from weakseg.types import Rgb
 # Pillow warns about sloppy metadata, which says nothing about the pixels. Set once, as filters are not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+_PILLOW_MAX_PIXELS = 178_956_970  # above, Image.open raises
 _GREY_16_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 _NO_KNOWN_WHITE = ("I", "F", "LAB")
 _TO_UPRIGHT = {
@@ -44,9 +45,9 @@ class Limits:
     """How large a picture may be.
 
     Args:
-        max_bytes: Of the encoded file. 20 MiB: above any camera's JPEG, below TrueColor scans.
+        max_bytes: Of the encoded file. 20 MiB holds the JPEG of nearly any camera.
         max_pixels: Width times height, as the header says. 50 million (8660 x 5773), which is 150 MB of RGB.
-            Pillow's own bound of 178,956,970 holds beside it.
+            Pillow's own bound of 178,956,970 stays in force.
     """
 
     max_bytes: int = 20 * 2**20
@@ -78,10 +79,9 @@ def decode_image(data: bytes, limits: Limits = Limits()) -> Rgb:
     except RequestError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many(f"{found} has more pixels than {limits.max_pixels:,}") from error
-    except (
-        Exception
-    ) as error:  # hostile bytes make Pillow raise nearly anything: struct.error, KeyError, zlib.error ...
+        bound = min(limits.max_pixels, _PILLOW_MAX_PIXELS)
+        raise _too_many(f"{found} has more than {bound:,} pixels") from error
+    except Exception as error:  # hostile bytes make Pillow raise nearly anything: struct.error, zlib.error, KeyError
         if "MAX_TEXT" in str(error):  # Pillow's own bounds on unpacked PNG text and colour profiles
             raise _too_many(f"{found} has metadata that unpacks without end") from error
         raise TruncatedImageError(

@@ -109,8 +109,9 @@ def _find_contour(label_map: LabelMap) -> MatLike:
 
 def _find_halo(label_map: LabelMap) -> MatLike:
     """(H, W), 0 or 1: background pixels that touch an object."""
-    near = cv2.dilate(label_map, np.ones((3, 3), np.uint8)) > 0
-    return (near & (label_map == 0)).astype(np.uint8)
+    near = np.asarray(cv2.dilate(label_map, np.ones((3, 3), np.uint8)))
+    halo: NDArray[np.uint8] = np.logical_and(near > 0, label_map == 0).astype(np.uint8)
+    return halo
 
 
 def _draw_names(rgb: MatLike, label_map: LabelMap, segments: Sequence[Segment]) -> Rgb:

@@ -1,0 +1,97 @@
+"""``weakseg evaluate``: how good the masks are, on a VOC-layout folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weakseg.commands import flags
+from weakseg.commands.terminal import explained
+
+Voc = Annotated[Path, typer.Option(help="Holds VOCdevkit/VOC2012, or is that folder.", show_default=False)]
+Out = Annotated[Path, typer.Option(help="Folder for results.json, results.md, the figures and the records.")]
+Over = Annotated[
+    str | None,
+    typer.Option(
+        help="VOC classes, comma separated, over which the class task with known tags and the object task run.",
+        show_default="the classes that have boxes in the split, so that both tasks average over the same ones",
+    ),
+]
+Sweep = Annotated[bool, typer.Option("--sweep", help="Also the paper's techniques at t = 0.1 ... 0.9.")]
+ThresholdsFrom = Annotated[
+    Path | None,
+    typer.Option(
+        help="results.json of a sweep on another split: the tables then show the t that was best there.",
+        show_default="the best t of this very split, as in the paper",
+    ),
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes, one thread each.", show_default="all cores")]
+Restart = Annotated[bool, typer.Option("--restart", help="Forget the finished photos of an earlier run.")]
+
+
+def evaluate(
+    voc: Voc,
+    split: Annotated[str, typer.Option(help="A list in ImageSets/Segmentation.")] = "val",
+    model: flags.Model = flags.DEFAULT_MODEL,
+    store: flags.Store = flags.DEFAULT_STORE,
+    refine: flags.Refine = None,
+    grabcut_mode: flags.GrabCutMode = None,
+    iterations: flags.Iterations = None,
+    threshold: flags.Threshold = None,
+    over: Over = None,
+    sweep: Sweep = False,
+    thresholds_from: ThresholdsFrom = None,
+    jobs: Jobs = None,
+    restart: Restart = False,
+    out: Out = Path("out/evaluation"),
+) -> None:
+    """Measure masks against a folder in PASCAL VOC's layout.
+
+    Three tasks, never mixed:
+
+    - **class task, known tags**: the classes of a photo are given, one request and one binary mask for each, as in
+      the paper.
+
+    - **class task, predicted tags**: the model names the classes itself (`classes=auto`); one label per pixel over
+      background and 20 classes. Its means include the background.
+
+    - **object task**: class and box are given (boxes.json, or Annotations/*.xml).
+
+    Without option flags the model card decides, as in the service. `--sweep` adds naked GrabCut, CAM and the three
+    GrabCut-CAM variants at nine thresholds, tables like the paper's Tables 1 and 2 and its figures 7 to 12. A sweep
+    chooses the best t on the split that it reports, as the paper does. For an honest table, sweep on one split and
+    give its results to `--thresholds-from` when you sweep on another.
+
+    A run that was stopped goes on where it was: type the same command again. Another model, other options or another
+    version of the code start anew.
+
+    Examples:
+
+    - `weakseg evaluate --voc DIR --split val --out out/val`
+
+    - `weakseg evaluate --voc DIR --split train_official --sweep --out out/train`
+
+    - `weakseg evaluate --voc DIR --split val --sweep --thresholds-from out/train/results.json --out out/val`
+    """
+    options = flags.given(refine=refine, grabcut_mode=grabcut_mode, iterations=iterations, threshold=threshold)
+    if thresholds_from is not None and not sweep:
+        raise typer.BadParameter("--thresholds-from chooses rows of a sweep: give --sweep too.")
+    with explained():
+        from weakseg.evaluation.run import Order, run  # here, as PyTorch takes seconds to import
+
+        order = Order(
+            voc=voc,
+            split=split,
+            model=model,
+            store=store,
+            options=options,
+            over=tuple(name.strip() for name in over.split(",")) if over else None,
+            sweep=sweep,
+            thresholds_from=thresholds_from,
+            jobs=jobs,
+            restart=restart,
+            out=out,
+        )
+        run(order, say=print)

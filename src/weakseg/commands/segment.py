@@ -1,0 +1,134 @@
+"""``weakseg segment``: photos to masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from weakseg.archive import find_archive, open_archive
+from weakseg.commands import flags
+from weakseg.commands.terminal import WRONG_INPUT, complain, explained
+from weakseg.types import Answer, RawRequest
+
+if TYPE_CHECKING:
+    from weakseg.pipeline import Pipeline
+
+Photos = Annotated[list[Path], typer.Argument(help="JPEG, PNG, WebP, BMP or TIFF files.", show_default=False)]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder, or for a single photo a file name with an ending.",
+        show_default="beside each photo: PHOTO.mask.png",
+    ),
+]
+
+
+def segment(
+    photos: Photos,
+    model: flags.Model = flags.DEFAULT_MODEL,
+    store: flags.Store = flags.DEFAULT_STORE,
+    classes: flags.Classes = None,
+    refine: flags.Refine = None,
+    grabcut_mode: flags.GrabCutMode = None,
+    iterations: flags.Iterations = None,
+    threshold: flags.Threshold = None,
+    box: flags.Box = None,
+    format: flags.Format = None,
+    out: Out = None,
+) -> None:
+    """Cut objects out of photos.
+
+    Writes one file per photo and prints what was found: label, score and area of each object, and the time of each
+    stage. A photo that cannot be answered is explained on stderr; the others are still done, and the exit code is 2.
+
+    Examples:
+
+    - `weakseg segment dog.jpg` : the best-scoring label, as an indexed PNG of the photo's size: dog.mask.png
+
+    - `weakseg segment dog.jpg --classes dog --format cutout` : the dog on a transparent background
+
+    - `weakseg segment *.jpg --classes cat,dog --format json --out masks` : outlines and areas, one JSON per photo
+
+    - `weakseg segment dog.jpg --classes none --box 40,30,320,290` : GrabCut alone, without the network
+    """
+    options = flags.given(
+        classes=classes,
+        refine=refine,
+        grabcut_mode=grabcut_mode,
+        iterations=iterations,
+        threshold=threshold,
+        box=box,
+        format=format,
+    )
+    with explained():
+        pipeline = _open_pipeline(model, store)
+    failed = [photo for photo in photos if not _segment_photo(pipeline, photo, options, out, len(photos))]
+    if failed:
+        raise typer.Exit(WRONG_INPUT)
+
+
+def _open_pipeline(model: str, store: Path) -> Pipeline:
+    from weakseg.pipeline import Pipeline  # here, as PyTorch takes seconds to import, and --help should not
+    from weakseg.runtime import open_runtime
+
+    archive = open_archive(find_archive(model, store))
+    return Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
+
+
+def _segment_photo(pipeline: Pipeline, photo: Path, options: dict[str, str], out: Path | None, count: int) -> bool:
+    """Whether it went well."""
+    try:
+        answer = pipeline.answer([RawRequest(photo.read_bytes(), options)])[0]
+        if answer.status != 200:
+            _explain(photo, json.loads(answer.body)["error"])
+            return False
+        path = _destination(photo, out, _ending(answer, options), single=count == 1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(answer.body)
+    except OSError as error:
+        complain(f"{photo}: {error}")
+        return False
+    _report(photo, path, answer)
+    return True
+
+
+def _ending(answer: Answer, options: dict[str, str]) -> str:
+    kind = options.get("format", "mask").strip().casefold()
+    return f".{kind}.png" if answer.content_type == "image/png" else f".{kind}"
+
+
+def _destination(photo: Path, out: Path | None, ending: str, *, single: bool) -> Path:
+    if out is None:
+        return photo.with_name(photo.stem + ending)
+    if single and out.suffix and not out.is_dir():
+        return out
+    return out / (photo.stem + ending)
+
+
+def _explain(photo: Path, error: dict[str, str]) -> None:
+    complain(f"{photo}: {error['field']}: {error['message']}", f"  {error['remedy']}")
+
+
+def _report(photo: Path, path: Path, answer: Answer) -> None:
+    segments, timings_ms, warnings = _findings(answer)
+    print(f"{photo} -> {path}")
+    for found in segments:
+        score = "" if found["score"] is None else f"score {found['score']:.3f}, "
+        print(f"  {found['value']} {found['label']}: {score}{found['area_px']:,} pixels")
+    print("  " + ", ".join(f"{stage} {milliseconds:.1f} ms" for stage, milliseconds in timings_ms.items()))
+    complain(*(f"{photo}: warning: {warning}" for warning in warnings))
+
+
+def _findings(answer: Answer) -> tuple[Sequence[dict[str, Any]], dict[str, float], Sequence[str]]:
+    """Segments, timings and warnings: fields of a JSON answer, headers of any other."""
+    if answer.content_type == "application/json":
+        document = json.loads(answer.body)
+        return document["segments"], document["timings_ms"], document["warnings"]
+    segments, timings_ms, warnings = (
+        json.loads(answer.headers[f"X-Weakseg-{name}"]) for name in ("Segments", "Timings-Ms", "Warnings")
+    )
+    return segments, timings_ms, warnings

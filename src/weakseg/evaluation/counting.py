@@ -1,0 +1,155 @@
+"""One photo through every task and every variant, to counts of pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.errors import DataError, RequestError
+from weakseg.evaluation.metrics import confuse, count_pixels
+from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, sweep_settings
+from weakseg.evaluation.voc import LabelledBox, Sample
+from weakseg.options import Options, parse_options
+from weakseg.pipeline import Pipeline
+from weakseg.types import Mask, Rgb, Segmentation
+from weakseg.voc import VOC_CLASSES, VOID
+
+KNOWN, PREDICTED, OBJECT = "known_tags", "predicted_tags", "object_task"  # keys of records and results
+PAPER_ITERATIONS = 1  # section 5.3
+VOC_VALUES = {name: value for value, name in enumerate(VOC_CLASSES, start=1)}  # class name to its value in a mask
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an evaluation asks of every photo.
+
+    Args:
+        over: VOC classes of the known-tags task and of the object task.
+        flags: Options as a caller would send them (refine, grabcut_mode, iterations, threshold).
+        sweep: Whether to run the paper's techniques too.
+    """
+
+    over: tuple[str, ...]
+    flags: Mapping[str, str] = field(default_factory=dict)
+    sweep: bool = False
+
+    def options(self, classes: str, box: str | None = None) -> Options:
+        return parse_options({**self.flags, "classes": classes, **({"box": box} if box else {})})
+
+    @property
+    def sweep_iterations(self) -> int:
+        """GrabCut iterations of the sweep: the paper's, unless a flag says otherwise."""
+        return parse_options(self.flags).iterations or PAPER_ITERATIONS
+
+
+@dataclass(slots=True)
+class Record:
+    """What one photo adds to the results; JSON-ready."""
+
+    image: str
+    counts: dict[str, dict[str, dict[str, list[int]]]]  # task -> variant -> class -> TP, FP, FN, TN
+    confusion: list[list[int]]  # of predicted tags, entries that are not 0: true value, predicted value, pixels
+    timings_ms: dict[str, list[list[float]]]  # task -> per request: network, refine (of the variant in force)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def count_sample(pipeline: Pipeline, sample: Sample, plan: Plan) -> Record:
+    """Run every request of one photo and compare with its mask.
+
+    Raises:
+        DataError: the files are broken, or the model cannot answer a request (names the photo).
+    """
+    rgb, truth = sample.read(pipeline.limits)
+    counter = _Counter(pipeline, plan, rgb, truth)
+    try:
+        for name in plan.over:
+            if (truth == VOC_VALUES[name]).any():
+                counter.count_class(name)
+        for labelled in sample.boxes:
+            if labelled.name in plan.over:
+                counter.count_box(labelled)
+        confusion = counter.confuse_tags()
+    except RequestError as error:
+        raise DataError(f"{sample.image_id}: {error}") from error
+    return Record(sample.image_id, counter.counts, confusion, counter.timings_ms)
+
+
+class _Counter:
+    """The requests of one photo, and the counts so far."""
+
+    def __init__(self, pipeline: Pipeline, plan: Plan, rgb: Rgb, truth: NDArray[np.uint8]) -> None:
+        self._pipeline = pipeline
+        self._plan = plan
+        self._rgb = rgb  # (H, W, 3)
+        self._truth = truth  # (H, W)
+        self._valid = truth != VOID  # (H, W)
+        self.counts: dict[str, dict[str, dict[str, list[int]]]] = {KNOWN: {}, OBJECT: {}}
+        self.timings_ms: dict[str, list[list[float]]] = {KNOWN: [], PREDICTED: [], OBJECT: []}
+
+    def count_class(self, name: str) -> None:
+        """Known tags: the class is given, its mask is the truth (the paper's class task)."""
+        truth = self._truth == VOC_VALUES[name]
+        for variant, segmentation in self._segment(KNOWN, self._plan.options(name)).items():
+            self._add(KNOWN, variant, name, truth, segmentation)
+
+    def count_box(self, labelled: LabelledBox) -> None:
+        """Object task: class and box are given. The truth is the class's mask inside the box.
+
+        There need be no masks of single objects, so a neighbour of the same class that reaches into the box is part
+        of the truth. Everything outside the box is background, in truth and prediction.
+        """
+        truth = np.zeros_like(self._valid)
+        truth[labelled.box.slices] = self._truth[labelled.box.slices] == VOC_VALUES[labelled.name]
+        box = ",".join(map(str, labelled.box.as_list()))
+        for variant, segmentation in self._segment(OBJECT, self._plan.options(labelled.name, box)).items():
+            self._add(OBJECT, variant, labelled.name, truth, segmentation)
+        if self._plan.sweep:
+            naked = parse_options({"classes": "none", "box": box, "iterations": self._plan.sweep_iterations})
+            segmentation = self._pipeline.finish(self._pipeline.plan(self._rgb, naked), None)
+            self._add(OBJECT, GRABCUT, labelled.name, truth, segmentation)
+
+    def confuse_tags(self) -> list[list[int]]:
+        """Predicted tags: the model names the classes itself; one label per pixel over background and all classes."""
+        segmentation = self._segment(PREDICTED, self._plan.options("auto"))[IN_FORCE]
+        predicted = translate_labels(segmentation)
+        confusion = confuse(self._truth, predicted, len(VOC_CLASSES) + 1, VOID)  # (21, 21)
+        return [[*map(int, entry), int(confusion[tuple(entry)])] for entry in np.argwhere(confusion)]
+
+    def _segment(self, task: str, options: Options) -> dict[str, Segmentation]:
+        """One forward pass, refined in every way. Variant to segmentation."""
+        plan = self._pipeline.plan(self._rgb, options)
+        started = time.perf_counter()
+        output = self._pipeline.forward([plan])[0]
+        ran = time.perf_counter()
+        segmentations = {IN_FORCE: self._pipeline.finish(plan, output)}
+        self.timings_ms[task].append([_ms(ran - started), _ms(time.perf_counter() - ran)])
+        if self._plan.sweep and task != PREDICTED:
+            for variant, settings in sweep_settings(self._plan.sweep_iterations).items():
+                segmentations[variant] = self._pipeline.finish(dataclasses.replace(plan, settings=settings), output)
+        return segmentations
+
+    def _add(self, task: str, variant: str, name: str, truth: Mask, segmentation: Segmentation) -> None:
+        found = count_pixels(truth, segmentation.label_map == 1, self._valid)  # one class asked for: its value is 1
+        sums = self.counts[task].setdefault(variant, {}).setdefault(name, [0, 0, 0, 0])
+        for index, number in enumerate(found):
+            sums[index] += number
+
+
+def translate_labels(segmentation: Segmentation) -> NDArray[np.uint8]:
+    """(H, W) uint8: the label map in VOC's numbers. A label that is no VOC class becomes background."""
+    lookup = np.zeros(256, np.uint8)
+    for segment in segmentation.segments:
+        lookup[segment.value] = VOC_VALUES.get(segment.label.casefold(), 0)
+    return lookup[segmentation.label_map]  # (H, W)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,180 @@
+"""Records of all photos to the results document: what ``results.json`` holds."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from weakseg import __version__
+from weakseg.card import ModelCard
+from weakseg.errors import DataError
+from weakseg.evaluation.counting import KNOWN, OBJECT, PREDICTED, Plan, Record
+from weakseg.evaluation.metrics import Counts, Scores, one_against_rest, score
+from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, SWEPT, THRESHOLDS, variant
+from weakseg.voc import VOC_CLASSES
+
+Document = dict[str, Any]
+BACKGROUND = "background"
+
+
+def build_results(
+    card: ModelCard, records: Sequence[Record], plan: Plan, *, split: str, command: str, chosen: Document | None = None
+) -> Document:
+    """The results document, JSON-ready; fractions in [0, 1], null where there is nothing to say.
+
+    Args:
+        chosen: Sweep thresholds chosen on another split, see `read_thresholds`; None: the best of this one.
+    """
+    document: Document = {
+        "model": card.name,
+        "version": card.version,
+        "network": card.network,
+        "method": card.method,
+        "weights_source": card.weights.source,
+        "demonstration": card.weights.demonstration,
+        "split": split,
+        "images": len(records),
+        "command": command,
+        "software": _software(),
+        KNOWN: _summarise_class_task(card, records, plan),
+        PREDICTED: _summarise_predicted(card, records, plan),
+        OBJECT: _summarise_boxes(card, records, plan),
+        "timings": _summarise_timings(records),
+    }
+    if plan.sweep:
+        document["sweep"] = _summarise_sweep(records, plan, split, chosen)
+    return document
+
+
+def write_results(document: Document, path: Path) -> None:
+    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_thresholds(path: Path) -> Document:
+    """``sweep.thresholds`` of a results.json: the best threshold of each technique, and where it was found.
+
+    Raises:
+        DataError: not the results of a sweep.
+    """
+    try:
+        found: Document = json.loads(path.read_text(encoding="utf-8"))["sweep"]["thresholds"]
+        complete = all(found[task][technique] in THRESHOLDS for task in (KNOWN, OBJECT) for technique in SWEPT)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} holds no thresholds of a sweep ({error!r}). Run `weakseg evaluate --sweep`."
+        ) from error
+    if not complete:
+        raise DataError(f"{path}: its thresholds are not among those of the sweep, {THRESHOLDS}.")
+    return found
+
+
+def _summarise_class_task(card: ModelCard, records: Sequence[Record], plan: Plan) -> Document:
+    settings = card.settings(plan.options(plan.over[0]))
+    return {
+        "classes_from": "the mask of each photo (known tags): one request per class, one binary mask each",
+        "over": list(plan.over),
+        "options": settings.model_dump(mode="json", exclude_none=True),
+        **_score_variant(records, KNOWN, IN_FORCE, plan).as_dict(),
+    }
+
+
+def _summarise_boxes(card: ModelCard, records: Sequence[Record], plan: Plan) -> Document:
+    settings = card.settings(plan.options(plan.over[0], "0,0,1,1"))
+    return {
+        "classes_from": "the annotation of each box (class and box known): one request per box, one binary mask each",
+        "truth": "the class's mask inside the box; outside the box all is background, counted in TN",
+        "over": list(plan.over),
+        "options": settings.model_dump(mode="json", exclude_none=True),
+        **_score_variant(records, OBJECT, IN_FORCE, plan).as_dict(),
+    }
+
+
+def _summarise_predicted(card: ModelCard, records: Sequence[Record], plan: Plan) -> Document:
+    """Means over background and the classes of ``over``; the confusion itself is over all 21."""
+    settings = card.settings(plan.options("auto"))
+    counts = one_against_rest(_sum_confusions(records))  # (21, 4)
+    names = (BACKGROUND, *(name for name in VOC_CLASSES if name in plan.over))
+    rows = [0, *(VOC_CLASSES.index(name) + 1 for name in names[1:])]
+    return {
+        "classes_from": "the model (classes=auto): one label per pixel; a label that is no VOC class is background",
+        "over": list(names),
+        "options": settings.model_dump(mode="json", exclude_none=True),
+        **score(counts[rows], names).as_dict(),
+        "miou_without_background": score(counts[rows[1:]], names[1:]).miou,
+    }
+
+
+def _sum_confusions(records: Sequence[Record]) -> NDArray[np.int64]:
+    total = np.zeros((len(VOC_CLASSES) + 1, len(VOC_CLASSES) + 1), np.int64)
+    for record in records:
+        for true, predicted, pixels in record.confusion:
+            total[true, predicted] += pixels
+    return total  # (21, 21)
+
+
+def _score_variant(records: Sequence[Record], task: str, name: str, plan: Plan) -> Scores:
+    return score(_sum_counts(records, task, name, plan.over), plan.over)
+
+
+def _sum_counts(records: Sequence[Record], task: str, name: str, over: Sequence[str]) -> Counts:
+    total = np.zeros((len(over), 4), np.int64)
+    for record in records:
+        for row, class_name in enumerate(over):
+            total[row] += record.counts[task].get(name, {}).get(class_name, [0, 0, 0, 0])
+    return total  # (N, 4)
+
+
+def _summarise_sweep(records: Sequence[Record], plan: Plan, split: str, chosen: Document | None) -> Document:
+    """Task -> technique -> threshold -> scores; naked GrabCut and the options in force have no threshold."""
+    tasks: dict[str, Document] = {}
+    for task in (KNOWN, OBJECT):
+        tasks[task] = {
+            technique: {
+                f"{threshold:.1f}": _score_variant(records, task, variant(technique, threshold), plan).as_dict()
+                for threshold in THRESHOLDS
+            }
+            for technique in SWEPT
+        }
+    tasks[OBJECT][GRABCUT] = _score_variant(records, OBJECT, GRABCUT, plan).as_dict()
+    best = chosen or {"chosen_on": split, **{task: _choose_thresholds(found) for task, found in tasks.items()}}
+    return {"iterations": plan.sweep_iterations, "thresholds": best, **tasks}
+
+
+def _choose_thresholds(found: Mapping[str, Document]) -> dict[str, float]:
+    """The threshold with the highest mIoU of each technique; of equal ones the lowest."""
+    return {
+        technique: max(THRESHOLDS, key=lambda threshold: found[technique][f"{threshold:.1f}"]["miou"] or 0.0)
+        for technique in SWEPT
+    }
+
+
+def _summarise_timings(records: Sequence[Record]) -> Document:
+    """Medians over requests, of the options in force, on one thread of the machine that counted them."""
+    timings: Document = {}
+    for task in (KNOWN, PREDICTED, OBJECT):
+        requests = [request for record in records for request in record.timings_ms[task]]
+        stages = zip(*requests, strict=True)
+        medians = [round(statistics.median(stage), 1) for stage in stages] or [None, None]
+        timings[task] = {"requests": len(requests), "network_median_ms": medians[0], "refine_median_ms": medians[1]}
+    return timings
+
+
+def _software() -> dict[str, str]:
+    return {
+        "weakseg": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "torch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
+    }

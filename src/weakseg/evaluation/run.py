@@ -1,0 +1,128 @@
+"""One evaluation from the order to the report."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from weakseg.archive import find_archive, open_archive
+from weakseg.card import ModelCard
+from weakseg.errors import DataError
+from weakseg.evaluation.counting import Plan
+from weakseg.evaluation.evaluator import ArchiveOpener, count_cores, evaluate
+from weakseg.evaluation.records import RecordFile, take_fingerprint
+from weakseg.evaluation.report import write_report
+from weakseg.evaluation.results import Document, build_results, read_thresholds
+from weakseg.evaluation.voc import Sample, read_split
+from weakseg.voc import VOC_CLASSES
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for; see ``weakseg evaluate --help``.
+
+    Args:
+        model: Name in ``store``, or path of an archive.
+        options: Options of every request (refine, grabcut_mode, iterations, threshold) as text.
+        over: VOC classes; None: those that have boxes in the split.
+        jobs: Worker processes; None: one per core.
+    """
+
+    voc: Path
+    split: str
+    model: str
+    store: Path
+    out: Path
+    options: Mapping[str, str] = field(default_factory=dict)
+    over: tuple[str, ...] | None = None
+    sweep: bool = False
+    thresholds_from: Path | None = None
+    jobs: int | None = None
+    restart: bool = False
+
+
+def run(order: Order, say: Callable[[str], None]) -> Document:
+    """Evaluate, or go on where a stopped run was; write the report into ``order.out``.
+
+    Args:
+        say: Told in words what happens.
+    Returns:
+        The results document.
+    Raises:
+        DataError: the folder lacks something. ModelError: no such archive. RequestError: a wrong option, or a class
+            that the model does not have.
+    """
+    started = time.monotonic()
+    model = find_archive(order.model, order.store)
+    card = open_archive(model).card
+    chosen = read_thresholds(order.thresholds_from) if order.thresholds_from else None
+    samples = read_split(order.voc, order.split)
+    plan = Plan(choose_classes(order.over, samples), order.options, order.sweep)
+    _check(card, plan)
+    fingerprint = take_fingerprint(model, _inputs(order, samples, plan))
+    records = RecordFile(order.out / "records.jsonl", fingerprint, restart=order.restart)
+    _announce(records, order, len(samples), say)
+    found = evaluate(ArchiveOpener(model), samples, plan, records, jobs=order.jobs or count_cores())
+    results = build_results(card, found, plan, split=order.split, command=command_line(order), chosen=chosen)
+    write_report(results, order.out)
+    say(f"{len(samples)} photos in {time.monotonic() - started:.0f} s; results in {order.out / 'results.md'}")
+    return results
+
+
+def choose_classes(over: Sequence[str] | None, samples: Sequence[Sample]) -> tuple[str, ...]:
+    """The classes that were asked for, or those that have boxes, in VOC's order.
+
+    Raises:
+        DataError: a name that VOC does not have, or no class at all.
+    """
+    unknown = [name for name in over or () if name not in VOC_CLASSES]
+    if unknown:
+        raise DataError(f"--over {', '.join(unknown)}: VOC's classes are {', '.join(VOC_CLASSES)}.")
+    wanted = set(over or (labelled.name for sample in samples for labelled in sample.boxes))
+    if not wanted:
+        raise DataError("No photo of the split has a box. Name the classes with --over.")
+    return tuple(name for name in VOC_CLASSES if name in wanted)
+
+
+def command_line(order: Order) -> str:
+    """The command that repeats an evaluation. Folders outside the working directory are named without their place."""
+    parts = ["weakseg", "evaluate", "--voc", _shown(order.voc), "--split", order.split, "--model", _model_name(order)]
+    for name, value in order.options.items():
+        parts += [f"--{name.replace('_', '-')}", value]
+    parts += ["--over", ",".join(order.over)] if order.over else []
+    parts += ["--sweep"] if order.sweep else []
+    parts += ["--thresholds-from", _shown(order.thresholds_from)] if order.thresholds_from else []
+    return shlex.join([*parts, "--out", _shown(order.out)])
+
+
+def _model_name(order: Order) -> str:
+    return _shown(Path(order.model)) if Path(order.model).exists() else order.model
+
+
+def _shown(path: Path) -> str:
+    here, there = Path.cwd(), path.resolve()
+    return there.relative_to(here).as_posix() if there.is_relative_to(here) else there.name
+
+
+def _check(card: ModelCard, plan: Plan) -> None:
+    """Before hours of work: are all options valid, and does the model know all classes?"""
+    card.settings(plan.options("auto"))
+    for name in plan.over:
+        card.vocabulary().resolve(name)
+
+
+def _inputs(order: Order, samples: Sequence[Sample], plan: Plan) -> dict[str, Any]:
+    """What the counts depend on beside the model and the code; JSON-ready."""
+    boxes = {sample.image_id: [[item.name, *item.box.as_list()] for item in sample.boxes] for sample in samples}
+    return {"split": order.split, "photos": boxes, "over": plan.over, "options": dict(plan.flags), "sweep": plan.sweep}
+
+
+def _announce(records: RecordFile, order: Order, count: int, say: Callable[[str], None]) -> None:
+    if records.finished:
+        say(f"{len(records.finished)} of {count} photos are finished already; --restart forgets them.")
+    elif records.started_anew:
+        say(f"{order.out} held another evaluation (other model, options, photos or code): it starts anew.")
