@@ -264,7 +264,8 @@ def average_by_similarity(maps: Tensor, features: Tensor) -> Tensor:
     means = towards_seeds / towards_all.clamp(min=TINY)  # (B, K, N)
     lifted = means - means.amin(2, keepdim=True)  # (B, K, N)
     stretched = lifted / lifted.amax(2, keepdim=True).clamp(min=TINY)  # (B, K, N)
-    return (stretched * seeds.amax(2, keepdim=True)).unflatten(2, features.shape[2:])  # (B, K, h', w')
+    averaged: Tensor = stretched * seeds.amax(2, keepdim=True)  # (B, K, N)
+    return averaged.view_as(maps)  # (B, K, h', w')
 
 
 def merge_views(maps: list[Tensor], views: list[Tensor], grid: Grid, *, like: Tensor) -> Tensor:
