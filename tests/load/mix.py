@@ -14,6 +14,7 @@ from tests.load.photos import Photo
 
 FORMATS = ("mask", "mask", "mask", "json", "json", "cutout", "overlay", "heatmap", "npz")  # as often as it is listed
 BAD_SHARE = 0.1
+VARIETY = 60  # different good requests
 
 
 class Transport(StrEnum):
@@ -75,14 +76,16 @@ def make_bad_requests(photo: Photo) -> list[BadRequest]:
 
 
 def draw_request(chance: random.Random, photos: Sequence[Photo], labels: Sequence[str]) -> GoodRequest:
-    """A good request at random.
+    """A good request at random: one of VARIETY questions, so that each is asked again, sent in any of the ways.
 
     Args:
         labels: Names that the model knows.
     """
-    photo = chance.choice(photos)
-    options = {"format": chance.choice(FORMATS), **_draw_task(chance, photo, labels), **_draw_refinement(chance)}
-    return GoodRequest(photo, options, chance.choice(list(Transport)))
+    transport = chance.choice(list(Transport))
+    question = random.Random(chance.randrange(VARIETY))
+    photo = question.choice(photos)
+    options = {"format": question.choice(FORMATS), **_draw_task(question, photo, labels), **_draw_refinement(question)}
+    return GoodRequest(photo, options, transport)
 
 
 def _draw_task(chance: random.Random, photo: Photo, labels: Sequence[str]) -> dict[str, str]:

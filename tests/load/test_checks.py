@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.helpers.colour_archive import write_colour_archive
 from tests.load.checks import find_error_fault, find_fault
-from tests.load.mix import GoodRequest, Transport, draw_request, make_bad_requests
+from tests.load.mix import VARIETY, GoodRequest, Transport, draw_request, make_bad_requests
 from tests.load.photos import Photo, make_photos
 from weakseg.archive import open_archive
 from weakseg.pipeline import Pipeline
@@ -105,12 +105,15 @@ def test_wrong_errors_are_seen(status: int, body: bytes, fault: str) -> None:
     assert fault in (find_error_fault(400, "option_invalid", status, body) or "")
 
 
-def test_drawn_requests_are_good_and_mixed(pipeline: Pipeline, photos: list[Photo]) -> None:
+def test_drawn_requests_are_good_mixed_and_repeated(pipeline: Pipeline, photos: list[Photo]) -> None:
     chance = random.Random(1)
-    drawn = [draw_request(chance, photos, ["cat", "dog", "sky"]) for _ in range(60)]
+    drawn = [draw_request(chance, photos, ["cat", "dog", "sky"]) for _ in range(300)]
+    different = {request.key: request for request in drawn}
+    assert len(different) <= VARIETY
     assert {request.transport for request in drawn} == set(Transport)
+    assert {request.options["format"] for request in drawn} == set(FORMATS)
     assert {request.photo.name for request in drawn} == {photo.name for photo in photos}
-    for request in drawn:
+    for request in different.values():
         raw = GoodRequest(request.photo, request.options, Transport.RAW)
         answer = _send(pipeline, raw.arguments())
         assert answer.status == 200, answer.body
