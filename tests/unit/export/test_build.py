@@ -53,7 +53,7 @@ def built(classifier: Classifier, handler: Path, tmp_path: Path) -> BuiltArchive
         cam=CamSettings(flip=True),
         serving=Serving(workers=2, batch_size=4, max_batch_delay_ms=7, response_timeout_s=60),
         handler=handler,
-        card_fields={"version": "2.1", "photo_task": {"threshold": 0.4}, "preprocessing": {"box_margin": 0.25}},
+        card_fields={"version": "2.1", "photo_task": {"threshold": 0.4}, "box_context": 0.25},
     )
 
 
@@ -84,7 +84,7 @@ def test_configuration_has_torchserves_keys_and_the_card(built: BuiltArchive) ->
     }
     assert card["graph"]["flip"] is True
     assert card["photo_task"]["threshold"] == 0.4
-    assert card["preprocessing"]["box_margin"] == 0.25
+    assert card["box_context"] == 0.25
     assert (card["preprocessing"]["height"], card["preprocessing"]["width"]) == (64, 96)
     assert set(card["parity"]["largest_difference_from_eager"]) == {"onnx", "torchscript"}
 
