@@ -12,7 +12,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from export.build import BuiltArchive, Serving, build_archive, read_groups
+from export.build import HANDLER, BuiltArchive, Serving, build_archive, read_groups
 from weakseg.attribution.cam import CamSettings
 from weakseg.errors import WeaksegError
 from weakseg.models.classifier import Classifier, load_classifier
@@ -137,6 +137,9 @@ def export(
     max_batch_delay: Annotated[
         int, typer.Option(help="How long a batch waits to fill, ms.", rich_help_panel=SERVING)
     ] = 5,
+    handler: Annotated[
+        Path, typer.Option(help="Python file of the TorchServe handler.", show_default=False, rich_help_panel=SERVING)
+    ] = HANDLER,
     card: Annotated[
         Path | None,
         typer.Option(
@@ -174,6 +177,7 @@ def export(
             cam=CamSettings(positive_weights, parse_numbers(scales), flip, member_weighting.value, temperature),
             hw=parse_hw(size) if size else None,
             serving=Serving(workers, batch_size, max_batch_delay),
+            handler=handler,
             card_fields={
                 **_read_card_fields(card),
                 "version": version,

@@ -61,7 +61,9 @@ def test_a_mask_by_hand(pipeline: Pipeline) -> None:
     label_map = pixels(answer)
     assert label_map.shape == (64, 96)
     assert np.array_equal(label_map, np.repeat([1, 0], 48)[None].repeat(64, 0))
-    assert json.loads(answer.headers["X-Weakseg-Segments"]) == [{"value": 1, "label": "tabby", "score": 0.2}]
+    assert json.loads(answer.headers["X-Weakseg-Segments"]) == [
+        {"value": 1, "label": "tabby", "score": 0.2, "area_px": 64 * 48}
+    ]
     assert json.loads(answer.headers["X-Weakseg-Options"]) == {
         "classes": ["tabby"], "refine": "none", "threshold": 0.5, "format": "mask",
     }  # fmt: skip

@@ -14,6 +14,17 @@ sum_k max(w_kc, 0) f_k, without a bias for either head, while the scores keep th
 A group's map (VOC's ``dog`` from 118 ImageNet dogs) is a weighted mean of its members' maps: before the negative part
 is removed where the map is linear in the features, after SqueezeNet's own ReLU otherwise.
 
+Three steps beyond the paper are off by default, and were chosen on photos that the reported figures do not use
+(docs/results/voc.md):
+
+- ``contrast``: the mean of all classes' positive weights, scaled to the same sum, is subtracted from a label's weights
+  before the map is made: what every class sees (edges, texture) leaves the map, what this label sees stays.
+- ``similarity``: each cell's value becomes the mean of all cells' values, weighted by how similar their features are;
+  see :func:`average_by_similarity`.
+- ``scales`` and ``flip``: several views of the photo, whose maps are averaged.
+
+Cells are put where they lie in the photo (:class:`weakseg.models.grid.Grid`) instead of being stretched over it.
+
 One step is one pure function below; :class:`CamGraph` puts them in order. Everything is written so that tracing keeps
 batch size, image size and the number of labels dynamic: no Python number is taken from a shape.
 """
@@ -30,6 +41,7 @@ from torch import Tensor, nn
 
 from weakseg.errors import ModelError
 from weakseg.labels import Vocabulary
+from weakseg.models.grid import Grid
 from weakseg.models.split import SplitNetwork, rectified_class_maps
 
 TINY = 1e-12  # a map whose maximum is below this stays (almost) zero
@@ -42,13 +54,17 @@ class CamSettings:
     Args:
         positive_weights: Maps keep only the head's positive weights; scores keep all.
         scales: Views of the image, as factors of its size; maps are averaged at the first view's map size.
-        flip: Every view a second time, mirrored.
+        flip: Every view a second time, mirrored; the two feature maps are averaged.
         member_weighting: A group's map from its members' maps: ``mean``, or ``softmax`` (of the members' logits: their
             probabilities, renormalised within the group).
         temperature: Divides the logits of ``softmax``; higher is closer to ``mean``.
+        contrast: How much of the mean class is subtracted, in [0, 1]; needs ``positive_weights``.
+        similarity: Average the map over cells with similar features.
     """
 
     positive_weights: bool = False
+    contrast: float = 0.0
+    similarity: bool = False
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     member_weighting: Literal["mean", "softmax"] = "mean"
@@ -59,6 +75,8 @@ class CamSettings:
             raise ModelError(f"scales = {self.scales}: give one or more factors from 0.25 to 4, e.g. 1,0.75,1.25.")
         if self.member_weighting not in ("mean", "softmax"):
             raise ModelError(f"member_weighting = {self.member_weighting!r}: give mean or softmax.")
+        if not 0 <= self.contrast <= 1 or (self.contrast > 0 and not self.positive_weights):
+            raise ModelError(f"contrast = {self.contrast}: give a number from 0 to 1, together with positive weights.")
         if not self.temperature > 0:
             raise ModelError(f"temperature = {self.temperature}: give a number above 0.")
 
@@ -100,6 +118,7 @@ class CamGraph(nn.Module):
         self.multi_label = multi_label
         self.rectified = network.rectified
         self.features = network.features
+        self.grid = network.grid
         self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None])
         self.register_buffer("std", 255 * torch.tensor(std)[:, None, None])
         self.register_buffer("weight", network.weight)
@@ -118,14 +137,23 @@ class CamGraph(nn.Module):
         Returns:
             scores (B, L) float32 in [0, 1], maps (B, K, h', w') float32 in [0, 1], chosen (B, K) int64 in [0, L).
         """
-        views = make_views(normalise_pixels(images, self.mean, self.std), self.settings.scales, self.settings.flip)
-        features = [self.features(view) for view in views]  # each (B, F, h', w')
-        logits = torch.stack([self.logits(each) for each in features]).mean(0)  # (B, C)
-        scores = score_labels(logits, self.membership, self.multi_label)
+        views = make_views(normalise_pixels(images, self.mean, self.std), self.settings.scales)
+        features, logits = zip(*(self.look(view) for view in views), strict=True)  # (B, F, h', w'), (B, C) per view
+        mean_logits = torch.stack(logits).mean(0)  # (B, C)
+        scores = score_labels(mean_logits, self.membership, self.multi_label)
         chosen = resolve_labels(labels, scores, self.candidates)
-        mix = mix_members(chosen, logits, self.membership, self.settings)
-        maps = merge_views([self.label_maps(each, mix) for each in features], self.settings.flip, like=features[0])
-        return scores, normalise_maps(maps), chosen
+        mix = mix_members(chosen, mean_logits, self.membership, self.settings)
+        maps = [self.label_maps(each, mix) for each in features]
+        return scores, normalise_maps(merge_views(maps, views, self.grid, like=features[0])), chosen
+
+    def look(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and logits of a view, (B, 3, h, w) to (B, F, h', w') and (B, C); with ``flip``, of both sides."""
+        features: Tensor = self.features(view)
+        if not self.settings.flip:
+            return features, self.logits(features)
+        mirrored: Tensor = self.features(view.flip(3))
+        logits = (self.logits(features) + self.logits(mirrored)) / 2
+        return (features + mirrored.flip(3)) / 2, logits
 
     def logits(self, features: Tensor) -> Tensor:
         """(B, F, h', w') to (B, C)."""
@@ -134,11 +162,14 @@ class CamGraph(nn.Module):
         return features.mean((2, 3)) @ self.weight.T + self.bias  # (B, C)
 
     def label_maps(self, features: Tensor, mix: Tensor) -> Tensor:
-        """Signed maps, not yet normalised: features (B, F, h', w') and mix (B, K, C) to (B, K, h', w')."""
+        """Maps of one view, not yet normalised: features (B, F, h', w') and mix (B, K, C) to (B, K, h', w'), >= 0."""
         if self.rectified and not self.settings.positive_weights:
-            return mix_channels(mix, rectified_class_maps(features, self.weight, self.bias))
-        weight = self.weight.clamp(min=0) if self.settings.positive_weights else self.weight  # (C, F)
-        return mix_channels(mix @ weight, features)
+            maps = mix_channels(mix, rectified_class_maps(features, self.weight, self.bias))
+        else:
+            weight = self.weight.clamp(min=0) if self.settings.positive_weights else self.weight  # (C, F)
+            weights = subtract_mean_class(mix @ weight, weight.mean(0), self.settings.contrast)  # (B, K, F)
+            maps = mix_channels(weights, features).relu()
+        return average_by_similarity(maps, features) if self.settings.similarity else maps
 
 
 def normalise_pixels(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -146,10 +177,9 @@ def normalise_pixels(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (images.permute(0, 3, 1, 2).float() - mean) / std  # (B, 3, h, w)
 
 
-def make_views(pixels: Tensor, scales: tuple[float, ...], flip: bool) -> list[Tensor]:
-    """(B, 3, h, w) at every scale, each followed by its mirror image with ``flip``."""
-    scaled = [resize_by(pixels, scale) for scale in scales]
-    return [view for each in scaled for view in ([each, each.flip(3)] if flip else [each])]
+def make_views(pixels: Tensor, scales: tuple[float, ...]) -> list[Tensor]:
+    """(B, 3, h, w) at every scale."""
+    return [resize_by(pixels, scale) for scale in scales]
 
 
 def resize_by(pixels: Tensor, scale: float) -> Tensor:
@@ -196,21 +226,87 @@ def mix_channels(mix: Tensor, channels: Tensor) -> Tensor:
     return mixed.reshape(mix.shape[0], mix.shape[1], channels.shape[2], channels.shape[3])  # (B, K, h', w')
 
 
-def merge_views(maps: list[Tensor], flip: bool, *, like: Tensor) -> Tensor:
-    """The mean of the views' maps, in the order of ``make_views``, mirrored back, at the height and width of ``like``.
+def subtract_mean_class(weights: Tensor, mean_weight: Tensor, contrast: float) -> Tensor:
+    """Take ``contrast`` times the mean class, scaled to the same sum, from each label's weights.
 
-    The size is read from a feature map, and not from a map: the ONNX exporter takes the size behind a reshape for a
-    constant.
+    Args:
+        weights: (B, K, F), not negative.
+        mean_weight: (F,): the mean of all classes' weights, not negative.
+    Returns:
+        (B, K, F); its sum over F is (1 - contrast) times that of ``weights``.
     """
-    if len(maps) == 1:
-        return maps[0]
-    upright = [each.flip(3) if flip and index % 2 else each for index, each in enumerate(maps)]
-    hw = (like.shape[2], like.shape[3])
-    resized = [nn.functional.interpolate(each, size=hw, mode="bilinear", align_corners=False) for each in upright]
-    return torch.stack(resized).mean(0)  # (B, K, h', w')
+    if contrast == 0:
+        return weights
+    share = weights.sum(2, keepdim=True) / mean_weight.sum()  # (B, K, 1)
+    return weights - contrast * share * mean_weight
+
+
+def average_by_similarity(maps: Tensor, features: Tensor) -> Tensor:
+    """Each cell's value becomes the mean over all cells, weighted by the cosine similarity of their features.
+
+    With unit features u_i, seeds m_j and similarities s_ij = u_i . u_j >= 0:
+
+        m'_i = sum_j s_ij m_j / sum_j s_ij = (u_i . sum_j m_j u_j) / (u_i . sum_j u_j)
+
+    so that no matrix of all pairs is needed. A part of the object that spoke weakly for the class, but looks to the
+    network like the parts that spoke loudly, is raised. Like the pixel correlation module of SEAM (Wang et al., CVPR
+    2020), without its trained embedding. The result is stretched to [0, 1], then given the map's old maximum.
+
+    Args:
+        maps: (B, K, h', w'), not negative.
+        features: (B, F, h', w'); negative values count as 0.
+    """
+    positive = features.relu().flatten(2)  # (B, F, N)
+    units = positive / positive.norm(dim=1, keepdim=True).clamp(min=TINY)  # (B, F, N)
+    seeds = maps.flatten(2)  # (B, K, N)
+    towards_seeds = (seeds @ units.transpose(1, 2)) @ units  # (B, K, N)
+    towards_all = units.sum(2, keepdim=True).transpose(1, 2) @ units  # (B, 1, N)
+    means = towards_seeds / towards_all.clamp(min=TINY)  # (B, K, N)
+    lifted = means - means.amin(2, keepdim=True)  # (B, K, N)
+    stretched = lifted / lifted.amax(2, keepdim=True).clamp(min=TINY)  # (B, K, N)
+    averaged: Tensor = stretched * seeds.amax(2, keepdim=True)  # (B, K, N)
+    return averaged.view_as(maps)  # (B, K, h', w')
+
+
+def merge_views(maps: list[Tensor], views: list[Tensor], grid: Grid, *, like: Tensor) -> Tensor:
+    """The mean of the views' maps, each put where its cells lie in the photo: (B, K, h', w') each.
+
+    The size is read from the feature map ``like``, and not from a map: the ONNX exporter takes the size behind a
+    reshape for a constant.
+    """
+    placed = [place_cells(each, view, grid, like) for each, view in zip(maps, views, strict=True)]
+    return torch.stack(placed).mean(0)  # (B, K, h', w')
+
+
+def place_cells(maps: Tensor, view: Tensor, grid: Grid, like: Tensor) -> Tensor:
+    """Linear interpolation from a network's grid to cells that divide the photo evenly, as many as ``like`` has.
+
+    Args:
+        maps: (B, K, n_y, n_x) of this view.
+        view: (B, 3, h, w): the input of this view.
+        like: (B, F, h', w').
+    Returns:
+        (B, K, h', w'): cell (i, j) is centred at ((i + 1/2) h / h', (j + 1/2) w / w') of the view.
+    """
+    rows, columns = (
+        interpolation_weights(
+            like.shape[axis], maps.shape[axis], view.shape[axis], grid.stride_yx[axis - 2], grid.first_yx[axis - 2]
+        )
+        for axis in (2, 3)
+    )  # (h', n_y), (w', n_x)
+    placed: Tensor = rows @ maps @ columns.T  # (B, K, h', w')
+    return placed
+
+
+def interpolation_weights(count: int, cells: int, length_px: int, stride_px: float, first_px: float) -> Tensor:
+    """(count, cells): how much each cell of a row counts at the centre of each of ``count`` equal parts of the row."""
+    pixels = (torch.arange(count) + 0.5) * (length_px / count) - 0.5  # (count,)
+    places = ((pixels - first_px) / stride_px).clamp(min=0)  # (count,), in cells
+    places = torch.minimum(places, torch.arange(cells)[-1:].float())
+    weights: Tensor = (1 - (places[:, None] - torch.arange(cells)).abs()).clamp(min=0)  # (count, cells)
+    return weights
 
 
 def normalise_maps(maps: Tensor) -> Tensor:
-    """Remove the negative part and divide each map by its maximum: (B, K, h', w') in [0, 1]."""
-    positive = maps.clamp(min=0)  # (B, K, h', w')
-    return positive / positive.amax((2, 3), keepdim=True).clamp(min=TINY)  # (B, K, h', w')
+    """Divide each map by its maximum: (B, K, h', w'), not negative, to [0, 1]."""
+    return maps / maps.amax((2, 3), keepdim=True).clamp(min=TINY)  # (B, K, h', w')

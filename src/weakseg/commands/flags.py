@@ -12,12 +12,14 @@ from weakseg.options import Options
 DEFAULT_MODEL = "squeezenet_cam"
 DEFAULT_STORE = Path("model_store")
 
+_DEFAULTS = {"classes": "auto", "box": "none", "format": "mask"}
+
 
 def _option(name: str) -> typer.models.OptionInfo:
     flag = typer.Option(
         f"--{name.replace('_', '-')}",
         help=Options.model_fields[name].description,
-        show_default="auto" if name == "classes" else "as the model card says",
+        show_default=_DEFAULTS.get(name, "as the model card says"),
         metavar="TEXT",
     )
     assert isinstance(flag, typer.models.OptionInfo)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from weakseg.errors import UnsupportedNetworkError
+from weakseg.models.grid import Grid, find_grid
 
-CHECK_HW = (160, 224)  # large enough for every torchvision classifier, and not square
+CHECK_HW = (96, 128)  # large enough for every torchvision classifier, and not square
 CHECK_TOLERANCE = 1e-4  # relative to the largest logit
 REMEDY = (
     "Class activation maps need features, global average pooling (AdaptiveAvgPool2d(1) or a mean over both axes) and "
@@ -41,6 +42,7 @@ class SplitNetwork:
     bias: Tensor  # (C,)
     rectified: bool
     head: str  # the head's name inside the network: its parameters are f"{head}.weight" and f"{head}.bias"
+    grid: Grid  # where the cells of the feature map lie in the input
 
     @property
     def class_count(self) -> int:
@@ -75,7 +77,7 @@ def split_network(model: nn.Module, name: str) -> SplitNetwork:
     state = model.state_dict()
     weight = state[f"{tail.head}.weight"].flatten(1).clone()  # (C, F)
     bias = state.get(f"{tail.head}.bias", torch.zeros(len(weight))).clone()  # (C,)
-    split = SplitNetwork(name, features, weight, bias, tail.rectified, tail.head)
+    split = SplitNetwork(name, features, weight, bias, tail.rectified, tail.head, find_grid(features))
     _verify(split, model)
     return split
 

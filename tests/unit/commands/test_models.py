@@ -1,0 +1,61 @@
+"""``weakseg models`` on archives made by the test."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.helpers.colour_archive import write_colour_archive
+from weakseg.cli import app
+
+RUN = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_colour_archive(Path("model_store/colours.mar"), groups={"bird": [0, 1]}, parity={"tolerance": 1e-4})
+    write_colour_archive(Path("model_store/more.mar"), name="more")
+
+
+def test_every_model_of_the_store() -> None:
+    result = RUN.invoke(app, ["models"])
+    assert result.exit_code == 0, result.output
+    assert "colours 1.0" in result.stdout
+    assert "more 1.0" in result.stdout
+
+
+def test_what_an_archive_holds() -> None:
+    lines = RUN.invoke(app, ["models", "colours"]).stdout.splitlines()
+    facts = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
+    assert facts["network"] == "colour channels, method cam"
+    assert facts["classes"] == "3: cat, dog, sky"
+    assert facts["groups"] == "1: bird"
+    assert facts["preprocessing"].startswith("48 x 32 px, mean (0.0, 0.0, 0.0)")
+    assert facts["runtime"].startswith("torchscript, threads 1")
+    assert facts["weights"].startswith("made by a test (sha256 0000")
+    assert facts["licence"] == "none"
+    assert facts["demonstration"].startswith("yes")
+    assert facts["parity"] == "tolerance 0.0001"
+
+
+def test_json_holds_the_whole_card() -> None:
+    found = json.loads(RUN.invoke(app, ["models", "--json", "model_store/more.mar"]).stdout)
+    assert [entry["name"] for entry in found] == ["more"]
+    assert found[0]["weights"]["demonstration"] is True
+    assert found[0]["classes"] == ["cat", "dog", "sky"]
+
+
+def test_an_empty_store_says_how_to_fill_it() -> None:
+    result = RUN.invoke(app, ["models", "--store", "elsewhere"])
+    assert result.exit_code == 0
+    assert "No model in elsewhere. Build one with `./scripts/serve`" in result.stderr
+    assert RUN.invoke(app, ["models", "--store", "elsewhere", "--json"]).stdout == "[]\n"
+
+
+def test_a_file_that_is_no_archive() -> None:
+    Path("model_store/broken.mar").write_text("no zip")
+    result = RUN.invoke(app, ["models", "broken"])
+    assert result.exit_code == 2
+    assert "broken.mar is not a model archive" in result.stderr
