@@ -57,7 +57,8 @@ def serve(
             if stop:
                 stop_service(state)
             else:
-                run_service(tuple(models.split(",")), port, store, state, detach=detach)
+                names = tuple(name.strip() for name in models.split(","))
+                run_service(names, port, store, state, detach=detach)
     except (ServiceError, WeaksegError) as error:
         say(f"[bold red]Failed:[/] {escape(str(error))}")
         raise typer.Exit(1) from error
@@ -77,10 +78,11 @@ def run_service(names: tuple[str, ...], port: int, store: Path, state: Path, *, 
         with _only_one(state):
             running = torchserve.find(state)
             if running:
-                _check_same(running, names, port)
+                _check_running(running, names, port)
                 say("It runs already.")
                 _show_usage(running, _read_card(running), state)
                 return
+            torchserve.check_ports(port)  # before minutes of building
             cards = [archives.ensure_archive(name, store, lambda line: say(escape(line))) for name in names]
             say(f"TorchServe starts on {torchserve.HOST}:{port}; logs: {escape(str(state / 'logs'))}")
             instance = torchserve.start(ROOT / "config.properties", store, names, state, port)
@@ -155,12 +157,14 @@ def _read_card(instance: Instance) -> ModelCard:
     return open_archive(Path(instance.store) / f"{instance.models[0]}.mar").card
 
 
-def _check_same(running: Instance, names: tuple[str, ...], port: int) -> None:
+def _check_running(running: Instance, names: tuple[str, ...], port: int) -> None:
     if (running.models, running.port) != (names, port):
         raise ServiceError(
             f"It runs already, with {', '.join(running.models)} on port {running.port}. Stop it first (--stop), or give"
             " the second one a --state folder and a --port of its own."
         )
+    if not all(torchserve.is_ready(running, model) for model in names):
+        raise ServiceError("It runs already, but not all of its models are ready. Wait, or start it anew after --stop.")
 
 
 @contextmanager

@@ -65,17 +65,31 @@ class Instance:
         return sorted(members, key=lambda process: process.pid) if is_ours else []
 
 
+def check_ports(port: int) -> None:
+    """Find out early that a port is taken.
+
+    Raises:
+        ServiceError: names the port and, where it can be seen, the program that uses it.
+    """
+    for number in (port + offset for offset in PORTS.values()):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as TorchServe: closed connections are no bar
+            try:
+                probe.bind((HOST, number))
+            except OSError as error:
+                raise ServiceError(
+                    f"Port {number} on {HOST} is in use by {_owner_of(number)}. End that program, or choose other ports"
+                    f" with --port (it takes {len(PORTS)} in a row)."
+                ) from error
+
+
 def start(config: Path, store: Path, models: Sequence[str], state: Path, port: int) -> Instance:
     """Start TorchServe in a session of its own, and note it in ``state/instance.json``.
 
     Args:
         config: The config.properties to start from; its ports are replaced.
         models: Names of archives in the store.
-    Raises:
-        ServiceError: a port is in use.
     """
-    for offset in PORTS.values():
-        _check_port(port + offset)
     logs = _fresh_logs(state)
     # Not below the state folder: a socket's path may have 107 bytes, and a repository can lie deep.
     temp = Path(tempfile.mkdtemp(prefix="weakseg-"))
@@ -141,13 +155,24 @@ def wait_until_ready(instance: Instance, state: Path, on_progress: Callable[[str
     waiting = list(instance.models)
     while time.monotonic() < deadline:
         check_alive(instance, state)
-        for model in [model for model in waiting if _is_ready(instance, model)]:
+        for model in [model for model in waiting if is_ready(instance, model)]:
             waiting.remove(model)
             on_progress(f"{model} is ready")
         if not waiting:
             return
         time.sleep(0.5)
     raise ServiceError(f"The models were not ready after {READY_TIMEOUT_S} s.\n{log_tail(state)}")
+
+
+def is_ready(instance: Instance, model: str) -> bool:
+    """Every worker of the model has loaded it."""
+    try:
+        ask(f"{instance.inference_url}/ping")
+        (described,) = ask(f"{instance.management_url}/models/{model}")
+    except OSError:
+        return False
+    workers = described["workers"]
+    return len(workers) >= described["minWorkers"] and all(worker["status"] == "READY" for worker in workers)
 
 
 def check_alive(instance: Instance, state: Path) -> None:
@@ -207,28 +232,6 @@ def ask(url: str, timeout_s: float = 10) -> Any:
     """
     with urllib.request.urlopen(url, timeout=timeout_s) as answer:
         return json.load(answer)
-
-
-def _is_ready(instance: Instance, model: str) -> bool:
-    try:
-        ask(f"{instance.inference_url}/ping")
-        (described,) = ask(f"{instance.management_url}/models/{model}")
-    except OSError:
-        return False
-    workers = described["workers"]
-    return len(workers) >= described["minWorkers"] and all(worker["status"] == "READY" for worker in workers)
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as TorchServe: old connections do not matter
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise ServiceError(
-                f"Port {port} on {HOST} is in use by {_owner_of(port)}. End that program, or choose other ports with"
-                f" --port (it takes {len(PORTS)} in a row)."
-            ) from error
 
 
 def _owner_of(port: int) -> str:

@@ -17,9 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import skimage.data
 from PIL import Image
 
+from tests.helpers.photos import cat_photo as photo
 from tests.helpers.tiny import build_tiny_archive
 from weakseg.answer import encode_error
 
@@ -31,12 +31,6 @@ with warnings.catch_warnings():
     from ts.service import Service
 
 Request = dict[str, Any]
-
-
-def photo(width: int = 120, height: int = 80, kind: str = "JPEG") -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(skimage.data.chelsea()).resize((width, height)).save(buffer, kind)
-    return buffer.getvalue()
 
 
 def request(parameters: dict[str, tuple[Any, str]], **headers: str) -> Request:
