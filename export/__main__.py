@@ -111,6 +111,16 @@ def export(
         bool,
         typer.Option("--positive-weights", help="Maps from the head's positive weights alone.", rich_help_panel=MAPS),
     ] = False,
+    contrast: Annotated[
+        float,
+        typer.Option(
+            help="How much of the mean class is subtracted, 0 to 1; with --positive-weights.", rich_help_panel=MAPS
+        ),
+    ] = 0.0,
+    similarity: Annotated[
+        bool,
+        typer.Option("--similarity", help="Average maps over cells with similar features.", rich_help_panel=MAPS),
+    ] = False,
     scales: Annotated[
         str, typer.Option(help="Views of the photo that maps are averaged over.", rich_help_panel=MAPS)
     ] = "1",
@@ -174,7 +184,15 @@ def export(
             name=name or f"{network}_cam",
             directory=out,
             groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
-            cam=CamSettings(positive_weights, parse_numbers(scales), flip, member_weighting.value, temperature),
+            cam=CamSettings(
+                positive_weights=positive_weights,
+                contrast=contrast,
+                similarity=similarity,
+                scales=parse_numbers(scales),
+                flip=flip,
+                member_weighting=member_weighting.value,
+                temperature=temperature,
+            ),
             hw=parse_hw(size) if size else None,
             serving=Serving(workers, batch_size, max_batch_delay),
             handler=handler,

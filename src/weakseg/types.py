@@ -95,15 +95,15 @@ class Geometry:
         height, width = hw or (part.height, part.width)
         rows = _interpolation(part.y0, part.y1, height, self.photo_hw[0], class_map.shape[0])  # (H, h')
         columns = _interpolation(part.x0, part.x1, width, self.photo_hw[1], class_map.shape[1])  # (W, w')
-        restored: NDArray[np.float32] = rows @ class_map @ columns.T  # (H, W)
-        return restored
+        return np.asarray(rows @ class_map @ columns.T, np.float32)  # (H, W)
 
 
 def _interpolation(start: int, stop: int, count: int, length: int, cells: int) -> NDArray[np.float32]:
     """(count, cells): the weight of each cell at ``count`` points spread over pixels [start, stop) of ``length``."""
     pixels = start + (np.arange(count) + 0.5) * (stop - start) / count  # (count,)
     places = np.clip(pixels * cells / length - 0.5, 0, cells - 1)  # (count,), in cells
-    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells))).astype(np.float32)  # (count, cells)
+    weights = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells)))  # (count, cells)
+    return np.asarray(weights, np.float32)
 
 
 @dataclass(frozen=True, slots=True)

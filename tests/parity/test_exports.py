@@ -1,5 +1,6 @@
 """Eager, TorchScript and ONNX Runtime agree, for several architectures and at sizes that no export has seen."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,13 @@ from weakseg.types import GraphOutput
 
 VOCABULARY = Vocabulary(["a", "b", "c", "d", "e", "f", "g"], {"pair": [1, 4], "trio": [0, 2, 6]})
 EVERYTHING = CamSettings(
-    positive_weights=True, scales=(1.0, 0.7, 1.3), flip=True, member_weighting="softmax", temperature=0.5
+    positive_weights=True,
+    contrast=0.5,
+    similarity=True,
+    scales=(1.0, 0.7, 1.3),
+    flip=True,
+    member_weighting="softmax",
+    temperature=0.5,
 )
 
 
@@ -92,6 +99,15 @@ def test_export_leaves_the_graph_as_it_was(tmp_path: Path) -> None:
         assert all(torch.equal(old, new) for old, new in zip(expected, graph(images, labels), strict=True))
     assert all(torch.equal(before[name], value) for name, value in graph.state_dict().items())
     assert not graph.training
+
+
+def test_nothing_is_tied_to_the_device_of_the_export(tmp_path: Path) -> None:
+    """Tracing writes the device of newly made tensors down; a graph with such a note fails on a GPU."""
+    export_torchscript(build("squeezenet1_1", EVERYTHING), tmp_path / "model.pt")
+    with zipfile.ZipFile(tmp_path / "model.pt") as archive:
+        code = [archive.read(name).decode() for name in archive.namelist() if name.endswith(".py")]
+    assert any("def forward" in module for module in code)
+    assert not any("torch.device(" in module for module in code)
 
 
 def test_another_graph_is_noticed(tmp_path: Path) -> None:

@@ -128,6 +128,35 @@ def test_softmax_weighting_renormalises_the_members_probabilities() -> None:
     assert map_of(graph, 1) == pytest.approx(np.array([[0.75, 1, 0], [0, 0, 1]]), abs=1e-6)  # a class is itself
 
 
+@pytest.mark.parametrize(
+    ("contrast", "expected"),
+    [
+        (1.0, [[0, 1, 0], [0, 0, 0]]),
+        (0.5, [[16.5 / 48, 1, 0], [0, 0, 0]]),
+    ],
+)
+def test_contrast_subtracts_the_mean_class(contrast: float, expected: list[list[float]]) -> None:
+    # Positive weights: (1, 0), (1/2, 1/4), (0, 1), mean (1/2, 5/12), scaled to the sum 1 of class 0: (6, 5) / 11.
+    # Class 0 less all of it: (5, -5) / 11, which is R - G. Less half: (8, -2.5) / 11: 16.5 at P, 48 at A, -30 at B.
+    graph = build(RedGreenNet(), positive_weights=True, contrast=contrast)
+    assert map_of(graph, 0) == pytest.approx(np.array(expected), abs=1e-6)
+
+
+def test_similarity_averages_over_cells_with_similar_features() -> None:
+    # Features (3, 0), (0, 5), (4, 3): unit vectors (1, 0), (0, 1), (.8, .6). Seeds R = 3 0 4.
+    # Sum of m u: (6.2, 2.4); sum of u: (1.8, 1.6). Means: 6.2 / 1.8 = 31/9, 1.5, 6.4 / 2.4 = 8/3.
+    # Less 1.5: 35/18, 0, 7/6; over the first: 1, 0, 0.6.
+    graph = build(RedGreenNet(), positive_weights=True, similarity=True)
+    images = photo([[3, 0, 4]], [[0, 5, 3]])
+    assert map_of(graph, 0, images) == pytest.approx(np.array([[1, 0, 0.6]]), abs=1e-6)
+
+
+def test_similarity_of_uniform_features_and_of_a_zero_map_is_no_number_gone_wrong() -> None:
+    graph = build(RedGreenNet(), positive_weights=True, similarity=True)
+    assert map_of(graph, 0, photo([[2, 2, 2]], [[1, 1, 1]])) == pytest.approx(np.zeros((1, 3)), abs=1e-3)
+    assert map_of(graph, 0, photo([[0, 0, 0]], [[1, 0, 1]])) == [[0, 0, 0]]
+
+
 def test_negative_labels_ask_by_rank_among_groups_and_ungrouped_classes() -> None:
     # Class 1 has 0.437, the group 0.563; classes 0 and 2 are in the group and do not compete.
     images = torch.cat([photo(RED, GREEN), photo(RED)])  # second photo: logits 2, 0.75, -1

@@ -67,12 +67,12 @@ def test_similarity_of_empty_maps_and_featureless_cells_stays_finite() -> None:
 
 def test_cells_that_divide_the_photo_evenly_stay() -> None:
     """Stride 4, first cell at pixel 1.5: three cells tile twelve pixels."""
-    assert torch.allclose(interpolation_weights(3, 3, 12, 4.0, 1.5), torch.eye(3))
+    assert torch.allclose(interpolation_weights(torch.arange(3.0), torch.arange(3.0), 12, 4.0, 1.5), torch.eye(3))
 
 
 def test_cells_are_put_where_they_lie_by_hand() -> None:
     # Cells at pixels 2 and 6 of 8. The parts are centred at 0.5, 2.5, 4.5, 6.5: at cells -0.375, 0.125, 0.625, 1.125.
-    weights = interpolation_weights(4, 2, 8, 4.0, 2.0)
+    weights = interpolation_weights(torch.arange(4.0), torch.arange(2.0), 8, 4.0, 2.0)
     assert torch.allclose(weights, torch.tensor([[1, 0], [0.875, 0.125], [0.375, 0.625], [0, 1]]))
 
 
