@@ -109,6 +109,7 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
 def _build_demo(archive: Path, report: Report) -> None:
     from training.demo import INPUT_PX, train_demo
     from training.drawings import CLASSES
+
     from weakseg.models.classifier import load_classifier
 
     folder = sample_drawing(archive.parent).parent

@@ -17,10 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import skimage.data
 from PIL import Image
 
-from tests.helpers.tiny import build_tiny_archive
+from tests.helpers.photos import cat_photo as photo
 from weakseg.answer import encode_error
 
 with warnings.catch_warnings():
@@ -31,12 +30,6 @@ with warnings.catch_warnings():
     from ts.service import Service
 
 Request = dict[str, Any]
-
-
-def photo(width: int = 120, height: int = 80, kind: str = "JPEG") -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(skimage.data.chelsea()).resize((width, height)).save(buffer, kind)
-    return buffer.getvalue()
 
 
 def request(parameters: dict[str, tuple[Any, str]], **headers: str) -> Request:
@@ -101,9 +94,9 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("model store")
-    with zipfile.ZipFile(build_tiny_archive(folder)) as archive:
+    with zipfile.ZipFile(tiny_archive) as archive:
         archive.extractall(folder / "unpacked")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
