@@ -49,8 +49,7 @@ def load_gradcam() -> GradCAM:
 def naive_mask(jpeg: bytes, gradcam: GradCAM, recipe: Recipe, *, refine: bool = True) -> bytes:
     """A picture's bytes to a PNG mask of its best-scoring class: 0 and 1, the picture's own size."""
     photo = Image.open(io.BytesIO(jpeg)).convert("RGB")
-    batch = _to_tensor(photo).unsqueeze(0)  # (1, 3, 224, 224)
-    class_map = gradcam(input_tensor=batch, targets=None)[0]  # (224, 224), of the best-scoring class
+    class_map = naive_map(photo, gradcam)
     rgb = np.asarray(photo)  # (H, W, 3)
     if refine:
         mask = _grabcut(rgb, class_map, recipe)
@@ -59,6 +58,12 @@ def naive_mask(jpeg: bytes, gradcam: GradCAM, recipe: Recipe, *, refine: bool = 
     buffer = io.BytesIO()
     Image.fromarray(mask).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def naive_map(photo: Image.Image, gradcam: GradCAM) -> NDArray[np.float32]:
+    """(224, 224) in [0, 1]: Grad-CAM of the best-scoring class of an RGB picture."""
+    batch = _to_tensor(photo).unsqueeze(0)  # (1, 3, 224, 224)
+    return gradcam(input_tensor=batch, targets=None)[0]
 
 
 def _grabcut(rgb: NDArray[np.uint8], class_map: NDArray[np.float32], recipe: Recipe) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -20,6 +21,7 @@ import typer
 from PIL import Image
 
 from benchmarks import service
+from benchmarks.cuts import measure_cuts
 from benchmarks.load import TIMINGS, Target, put_load, send
 from benchmarks.machine import describe_machine
 from benchmarks.photo import benchmark_photo
@@ -58,6 +60,10 @@ OVERHEAD_NOTE = (
     f"at most 10 ms. `{BATCHED}` includes the wait for a batch to fill. `in process`: the same pipeline called in this "
     "process, in the same rounds."
 )
+CUTS_NOTE = (
+    "Same photo, levels, iterations and size; in this process, in turns. A graph cut's time depends on the map "
+    "that seeds it: this share of the difference with GrabCut above comes from the maps, not from how they are served."
+)
 
 
 class Case(NamedTuple):
@@ -92,13 +98,15 @@ def main(
         workers = {name: service.describe_workers(instance, name) for name in SERVICES}
         targets = {(name, refine): _target(instance, name, refine, photo) for name in SERVICES for refine in REFINES}
         agreement = {refine: _agreement(targets[BATCHED, refine], targets[NAIVE, refine]) for refine in REFINES}
-        measured = _measure(_cases(targets, _open_pipeline(archive), photo), rounds, seconds)
+        pipeline = _open_pipeline(archive)
+        measured = _measure(_cases(targets, pipeline, photo), rounds, seconds)
+    cuts = measure_cuts(pipeline, photo, service.recipe_of(archive.card), rounds=rounds)
     setup = {
         "photo": f"500 x 375 JPEG, {len(photo):,} bytes; answer: PNG mask",
         "weakseg": f"{archive.card.name} {archive.card.version}, maps {archive.card.graph}, {archive.card.runtime}, "
         f"{archive.card.threads} thread(s) per worker",
         "naive": f"eager torchvision SqueezeNet 1.1 at 224 px, pytorch-grad-cam, {threads} thread(s) per worker",
-        "GrabCut of both": str(service.recipe_of(archive.card)),
+        "GrabCut of both": _listed(asdict(service.recipe_of(archive.card))),
         **{f"TorchServe, {name}": _listed(described) for name, described in workers.items()},
         "client": "threads of this process, on the same machine; nothing was pinned to a core",
         "rounds": f"{rounds} of {seconds} s per case",
@@ -107,6 +115,7 @@ def main(
     tables = [
         Table("Throughput and latency", _load_rows(measured), LOAD_NOTE),
         Table("TorchServe's own overhead", _overhead_rows(measured), OVERHEAD_NOTE),
+        Table("GrabCut alone", cuts, CUTS_NOTE),
     ]
     publish(Report("Served throughput and latency", machine, setup, tables), out)
 
