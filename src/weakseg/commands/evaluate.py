@@ -9,6 +9,7 @@ import typer
 
 from weakseg.commands import flags
 from weakseg.commands.terminal import explained
+from weakseg.evaluation.techniques import SWEEP_SIDE_PX
 
 Voc = Annotated[Path, typer.Option(help="Holds VOCdevkit/VOC2012, or is that folder.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder for results.json, results.md, the figures and the records.")]
@@ -20,6 +21,9 @@ Over = Annotated[
     ),
 ]
 Sweep = Annotated[bool, typer.Option("--sweep", help="Also the paper's techniques at t = 0.1 ... 0.9.")]
+SweepSide = Annotated[
+    int, typer.Option(min=32, help="GrabCut's long side in the sweep, at most, pixels. Larger is slower.")
+]
 ThresholdsFrom = Annotated[
     Path | None,
     typer.Option(
@@ -42,7 +46,11 @@ def evaluate(
     threshold: flags.Threshold = None,
     over: Over = None,
     sweep: Sweep = False,
-    thresholds_from: ThresholdsFrom = None,
+    sweep_side: SweepSide = SWEEP_SIDE_PX,
+    thresholds_from: SweepSide = Annotated[
+    int, typer.Option(min=32, help="GrabCut's long side in the sweep, at most, pixels. Larger is slower.")
+]
+ThresholdsFrom = None,
     jobs: Jobs = None,
     restart: Restart = False,
     out: Out = Path("out/evaluation"),
@@ -89,6 +97,7 @@ def evaluate(
             options=options,
             over=tuple(name.strip() for name in over.split(",")) if over else None,
             sweep=sweep,
+            sweep_side_px=sweep_side,
             thresholds_from=thresholds_from,
             jobs=jobs,
             restart=restart,

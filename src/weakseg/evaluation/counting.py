@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from weakseg.errors import DataError, RequestError
 from weakseg.evaluation.metrics import confuse, count_pixels
-from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, sweep_settings
+from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, SWEEP_SIDE_PX, sweep_settings
 from weakseg.evaluation.voc import LabelledBox, Sample
 from weakseg.options import Options, parse_options
 from weakseg.pipeline import Pipeline
@@ -33,11 +33,13 @@ class Plan:
         over: VOC classes of the known-tags task and of the object task.
         flags: Options as a caller would send them (refine, grabcut_mode, iterations, threshold).
         sweep: Whether to run the paper's techniques too.
+        sweep_side_px: GrabCut's long side in the sweep, at most.
     """
 
     over: tuple[str, ...]
     flags: Mapping[str, str] = field(default_factory=dict)
     sweep: bool = False
+    sweep_side_px: int = SWEEP_SIDE_PX
 
     def options(self, classes: str, box: str | None = None) -> Options:
         return parse_options({**self.flags, "classes": classes, **({"box": box} if box else {})})
@@ -87,6 +89,7 @@ class _Counter:
 
     def __init__(self, pipeline: Pipeline, plan: Plan, rgb: Rgb, truth: NDArray[np.uint8]) -> None:
         self._pipeline = pipeline
+        self._sweeping = _shrink_refinement(pipeline, plan.sweep_side_px)
         self._plan = plan
         self._rgb = rgb  # (H, W, 3)
         self._truth = truth  # (H, W)
@@ -113,7 +116,7 @@ class _Counter:
             self._add(OBJECT, variant, labelled.name, truth, segmentation)
         if self._plan.sweep:
             naked = parse_options({"classes": "none", "box": box, "iterations": self._plan.sweep_iterations})
-            segmentation = self._pipeline.finish(self._pipeline.plan(self._rgb, naked), None)
+            segmentation = self._sweeping.finish(self._sweeping.plan(self._rgb, naked), None)
             self._add(OBJECT, GRABCUT, labelled.name, truth, segmentation)
 
     def confuse_tags(self) -> list[list[int]]:
@@ -133,7 +136,7 @@ class _Counter:
         self.timings_ms[task].append([_ms(ran - started), _ms(time.perf_counter() - ran)])
         if self._plan.sweep and task != PREDICTED:
             for variant, settings in sweep_settings(self._plan.sweep_iterations).items():
-                segmentations[variant] = self._pipeline.finish(dataclasses.replace(plan, settings=settings), output)
+                segmentations[variant] = self._sweeping.finish(dataclasses.replace(plan, settings=settings), output)
         return segmentations
 
     def _add(self, task: str, variant: str, name: str, truth: Mask, segmentation: Segmentation) -> None:
@@ -149,6 +152,12 @@ def translate_labels(segmentation: Segmentation) -> NDArray[np.uint8]:
     for segment in segmentation.segments:
         lookup[segment.value] = VOC_VALUES.get(segment.label.casefold(), 0)
     return lookup[segmentation.label_map]  # (H, W)
+
+
+def _shrink_refinement(pipeline: Pipeline, side_px: int) -> Pipeline:
+    """The same model with GrabCut at the sweep's size."""
+    side = min(pipeline.card.refine_side, side_px)
+    return Pipeline(pipeline.card.model_copy(update={"refine_side": side}), pipeline.runtime, pipeline.limits)
 
 
 def _ms(seconds: float) -> float:

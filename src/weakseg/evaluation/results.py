@@ -44,6 +44,7 @@ def build_results(
         "demonstration": card.weights.demonstration,
         "split": split,
         "images": len(records),
+        "refine_side_px": card.refine_side,
         "command": command,
         "software": _software(),
         KNOWN: _summarise_class_task(card, records, plan),
@@ -52,7 +53,8 @@ def build_results(
         "timings": _summarise_timings(records),
     }
     if plan.sweep:
-        document["sweep"] = _summarise_sweep(records, plan, split, chosen)
+        side_px = min(card.refine_side, plan.sweep_side_px)
+        document["sweep"] = {"refine_side_px": side_px, **_summarise_sweep(records, plan, split, chosen)}
     return document
 
 
