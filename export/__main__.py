@@ -12,7 +12,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from export.build import BuiltArchive, Serving, build_archive, read_groups
+from export.build import HANDLER, BuiltArchive, Serving, build_archive, read_groups
 from weakseg.attribution.cam import CamSettings
 from weakseg.errors import WeaksegError
 from weakseg.models.classifier import Classifier, load_classifier
@@ -111,6 +111,16 @@ def export(
         bool,
         typer.Option("--positive-weights", help="Maps from the head's positive weights alone.", rich_help_panel=MAPS),
     ] = False,
+    contrast: Annotated[
+        float,
+        typer.Option(
+            help="How much of the mean class is subtracted, 0 to 1; with --positive-weights.", rich_help_panel=MAPS
+        ),
+    ] = 0.0,
+    similarity: Annotated[
+        bool,
+        typer.Option("--similarity", help="Average maps over cells with similar features.", rich_help_panel=MAPS),
+    ] = False,
     scales: Annotated[
         str, typer.Option(help="Views of the photo that maps are averaged over.", rich_help_panel=MAPS)
     ] = "1",
@@ -137,6 +147,9 @@ def export(
     max_batch_delay: Annotated[
         int, typer.Option(help="How long a batch waits to fill, ms.", rich_help_panel=SERVING)
     ] = 5,
+    handler: Annotated[
+        Path, typer.Option(help="Python file of the TorchServe handler.", show_default=False, rich_help_panel=SERVING)
+    ] = HANDLER,
     card: Annotated[
         Path | None,
         typer.Option(
@@ -171,9 +184,18 @@ def export(
             name=name or f"{network}_cam",
             directory=out,
             groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
-            cam=CamSettings(positive_weights, parse_numbers(scales), flip, member_weighting.value, temperature),
+            cam=CamSettings(
+                positive_weights=positive_weights,
+                contrast=contrast,
+                similarity=similarity,
+                scales=parse_numbers(scales),
+                flip=flip,
+                member_weighting=member_weighting.value,
+                temperature=temperature,
+            ),
             hw=parse_hw(size) if size else None,
             serving=Serving(workers, batch_size, max_batch_delay),
+            handler=handler,
             card_fields={
                 **_read_card_fields(card),
                 "version": version,

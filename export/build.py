@@ -18,7 +18,7 @@ from export.parity import check_parity
 from export.torchscript import export_torchscript
 from weakseg.attribution.cam import CamGraph, CamSettings
 from weakseg.card import ModelCard, Preprocessing
-from weakseg.errors import ModelCardError, ModelError
+from weakseg.errors import ModelCardError, ModelError, UnknownClassError
 from weakseg.labels import Vocabulary
 from weakseg.models.classifier import Classifier
 from weakseg.runtime import ONNX_FILE, TORCHSCRIPT_FILE
@@ -82,6 +82,8 @@ def build_archive(
     Raises:
         ParityError: the exported graphs disagree. ModelError: something does not fit. No archive is written or changed.
     """
+    if not handler.is_file():
+        raise ModelError(f"There is no handler {handler}. Run from a checkout of weakseg, or give its path.")
     cam = cam or CamSettings()
     card = _draft_card(classifier, name, groups or {}, cam, hw or classifier.normalisation.hw, card_fields or {})
     on_step("build the graph")
@@ -126,7 +128,7 @@ def read_groups(choice: str, class_names: Sequence[str]) -> dict[str, list[int]]
         document = yaml.safe_load(Path(choice).read_text(encoding="utf-8"))
         vocabulary = Vocabulary(class_names)
         return {str(name): [vocabulary.resolve(member) for member in members] for name, members in document.items()}
-    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, UnknownClassError) as error:
         raise ModelError(f"Groups cannot be read from {choice}: {error}. Give none, voc or a YAML file.") from error
 
 

@@ -27,8 +27,6 @@ class Preprocessing(_Strict):
     width: int = Field(ge=16, description="w, pixels")
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    box_margin: float = Field(0.0, ge=0, description="Context around a box, as a fraction of the box's sides")
-    crop_to_box: bool = Field(False, description="With a box, the network sees the box and its margin only")
 
 
 class Weights(_Strict):
@@ -75,6 +73,9 @@ class ModelCard(_Strict):
     runtime: Literal["onnx", "torchscript"] = "onnx"
     threads: int = Field(1, ge=1, description="Threads per worker, for the network and for GrabCut")
     refine_side: int = Field(500, ge=32, description="GrabCut runs at this long side at most, pixels")
+    box_context: float | None = Field(
+        None, ge=0, description="GrabCut sees this much around a box, as a fraction of its sides; none: the whole photo"
+    )
     tag_threshold: Unit = Field(1.0, description="classes=auto: labels with at least this score beside the best one")
     photo_task: Task = Task()
     box_task: Task = Task()

@@ -118,10 +118,9 @@ class Pipeline:
         if options.box is not None:
             _check_box(options.box, rgb)
         if options.classes == ("none",):
-            whole = Box(0, 0, rgb.shape[1], rgb.shape[0])
-            geometry = Geometry((rgb.shape[0], rgb.shape[1]), whole)
+            geometry = Geometry((rgb.shape[0], rgb.shape[1]))
             return Plan(rgb, options, settings, chosen, np.empty(0, np.int64), None, geometry)
-        network_input, geometry = prepare(rgb, self.card.preprocessing, options.box)
+        network_input, geometry = prepare(rgb, self.card.preprocessing)
         return Plan(rgb, options, settings, chosen, self._labels(options), network_input, geometry)
 
     def _labels(self, options: Options) -> NDArray[np.int64]:
@@ -169,7 +168,14 @@ class Pipeline:
             chosen, maps = chosen[kept], maps[kept]
         names = tuple(self.vocabulary.names[index] for index in chosen)
         refined = refine_maps(
-            plan.rgb, maps, plan.geometry, plan.settings, box=plan.options.box, side=self.card.refine_side, names=names
+            plan.rgb,
+            maps,
+            plan.geometry,
+            plan.settings,
+            names,
+            box=plan.options.box,
+            context=self.card.box_context,
+            side=self.card.refine_side,
         )
         segments = tuple(
             Segment(name, int(index), float(scores[index]), value)
@@ -183,7 +189,12 @@ class Pipeline:
         """Naked GrabCut."""
         assert plan.options.box is not None
         refined = cut_box(
-            plan.rgb, plan.options.box, iterations=plan.settings.iterations or 1, side=self.card.refine_side
+            plan.rgb,
+            plan.geometry,
+            plan.options.box,
+            iterations=plan.settings.iterations or 1,
+            context=self.card.box_context,
+            side=self.card.refine_side,
         )
         segments = (Segment("object", -1, None, 1),)
         no_maps = np.zeros((0, 0, 0), np.float32)

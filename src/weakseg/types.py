@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,39 +52,58 @@ class Box:
         y0, y1 = _scale_span(self.y0, self.y1, from_hw[0], to_hw[0])
         return Box(x0, y0, x1, y1)
 
+    def grown(self, margin: float, photo_hw: tuple[int, int]) -> Box:
+        """The box with ``margin`` times its own width and height added on each side, inside the photo."""
+        dx, dy = round(self.width * margin), round(self.height * margin)
+        height, width = photo_hw
+        return Box(max(self.x0 - dx, 0), max(self.y0 - dy, 0), min(self.x1 + dx, width), min(self.y1 + dy, height))
+
+    def relative_to(self, frame: Box) -> Box:
+        """The same rectangle with the frame's corner as origin."""
+        return Box(self.x0 - frame.x0, self.y0 - frame.y0, self.x1 - frame.x0, self.y1 - frame.y0)
+
     def as_list(self) -> list[int]:
         return [self.x0, self.y0, self.x1, self.y1]
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How to bring a class map back to the photo: which part of the photo the network saw.
+    """How to bring a class map back to the photo, whose cells divide it evenly: the network saw it squashed to (h, w).
 
-    The network's input is ``crop`` of the photo, squashed to (h, w). Arithmetic is in pixel areas (half-pixel centres),
-    as in OpenCV and in ``torch.nn.functional.interpolate(align_corners=False)``.
+    Arithmetic is in pixel areas (half-pixel centres), as in OpenCV and in ``interpolate(align_corners=False)``.
     """
 
     photo_hw: tuple[int, int]
-    crop: Box
 
-    def restore(self, class_map: NDArray[np.float32], hw: tuple[int, int] | None = None) -> NDArray[np.float32]:
-        """Bilinear resize of one class map to the photo, or to the photo scaled to ``hw``.
+    @property
+    def whole(self) -> Box:
+        return Box(0, 0, self.photo_hw[1], self.photo_hw[0])
+
+    def restore(
+        self, class_map: NDArray[np.float32], part: Box | None = None, hw: tuple[int, int] | None = None
+    ) -> NDArray[np.float32]:
+        """Linear interpolation of one class map at the pixels of the photo, or of a part of it.
 
         Args:
-            class_map: (h', w') float32.
-            hw: Height and width of the result; None: the photo's own.
+            class_map: (h', w') float32, of the whole photo.
+            part: Which part of the photo; None: all of it.
+            hw: Height and width to which that part is scaled; None: its own.
         Returns:
-            (H, W) float32; 0 outside the crop.
+            (H, W) float32.
         """
-        height, width = hw or self.photo_hw
-        part = self.scaled_crop((height, width))
-        restored = np.zeros((height, width), np.float32)
-        restored[part.slices] = cv2.resize(class_map, (part.width, part.height), interpolation=cv2.INTER_LINEAR)
-        return restored  # (H, W)
+        part = part or self.whole
+        height, width = hw or (part.height, part.width)
+        rows = _interpolation(part.y0, part.y1, height, self.photo_hw[0], class_map.shape[0])  # (H, h')
+        columns = _interpolation(part.x0, part.x1, width, self.photo_hw[1], class_map.shape[1])  # (W, w')
+        return np.asarray(rows @ class_map @ columns.T, np.float32)  # (H, W)
 
-    def scaled_crop(self, hw: tuple[int, int]) -> Box:
-        """The crop in a photo scaled to ``hw``."""
-        return self.crop.scaled(from_hw=self.photo_hw, to_hw=hw)
+
+def _interpolation(start: int, stop: int, count: int, length: int, cells: int) -> NDArray[np.float32]:
+    """(count, cells): the weight of each cell at ``count`` points spread over pixels [start, stop) of ``length``."""
+    pixels = start + (np.arange(count) + 0.5) * (stop - start) / count  # (count,)
+    places = np.clip(pixels * cells / length - 0.5, 0, cells - 1)  # (count,), in cells
+    weights = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells)))  # (count, cells)
+    return np.asarray(weights, np.float32)
 
 
 @dataclass(frozen=True, slots=True)

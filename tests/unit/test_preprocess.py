@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.fakes import make_card
 from weakseg.card import Preprocessing
-from weakseg.preprocess import grow_box, prepare
+from weakseg.preprocess import prepare
 from weakseg.types import Box, Geometry
 
 SETTINGS = make_card().preprocessing  # 32 x 48
@@ -17,35 +18,33 @@ def test_areas_are_averaged_when_the_photo_shrinks() -> None:
     network_input, geometry = prepare(rgb, SETTINGS)
     assert network_input.shape == (32, 48, 3)
     assert np.all(network_input == 50)
-    assert geometry == Geometry((64, 96), Box(0, 0, 96, 64))
+    assert geometry == Geometry((64, 96))
 
 
-def test_a_box_matters_only_when_the_card_says_so() -> None:
-    rgb = np.zeros((100, 80, 3), np.uint8)
-    rgb[20:60, 10:40] = 255
-    box = Box(10, 20, 40, 60)
-    assert prepare(rgb, SETTINGS, box)[1].crop == Box(0, 0, 80, 100)
-    cropping = SETTINGS.model_copy(update={"crop_to_box": True})
-    network_input, geometry = prepare(rgb, cropping, box)
-    assert geometry.crop == box
-    assert network_input.min() == 255
+def test_box_arithmetic() -> None:
+    assert Box(10, 20, 30, 60).grown(0.25, (70, 100)) == Box(5, 10, 35, 70)
+    assert Box(0, 0, 100, 70).grown(1.0, (70, 100)) == Box(0, 0, 100, 70)
+    assert Box(10, 20, 30, 60).relative_to(Box(5, 10, 35, 70)) == Box(5, 10, 25, 50)
 
 
-def test_margin_stays_inside_the_photo() -> None:
-    assert grow_box(Box(10, 20, 30, 60), 0.25, (70, 100)) == Box(5, 10, 35, 70)
-    assert grow_box(Box(0, 0, 100, 70), 1.0, (70, 100)) == Box(0, 0, 100, 70)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9), st.integers(1, 9))
+def test_restore_equals_opencv(height: int, width: int, rows: int, columns: int) -> None:
+    class_map = np.random.default_rng(height).random((rows, columns), np.float32)
+    if rows > height or columns > width:
+        return  # OpenCV shrinks by other rules
+    expected = cv2.resize(class_map, (width, height), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(Geometry((height, width)).restore(class_map), expected, atol=1e-5)
 
 
-def test_restore_puts_the_map_back_where_the_network_looked() -> None:
-    geometry = Geometry((60, 90), Box(30, 20, 60, 50))
-    restored = geometry.restore(np.ones((4, 5), np.float32))
-    assert restored.shape == (60, 90)
-    assert restored.sum() == 30 * 30
-    assert restored[20:50, 30:60].min() == 1
+def test_a_part_is_what_it_is_in_the_whole() -> None:
+    geometry, part = Geometry((30, 50)), Box(7, 3, 41, 22)
+    class_map = np.random.default_rng(0).random((4, 6), np.float32)
+    np.testing.assert_allclose(geometry.restore(class_map, part), geometry.restore(class_map)[part.slices], atol=1e-6)
+    assert geometry.restore(class_map, part, (5, 9)).shape == (5, 9)
 
 
 def test_restore_is_linear_between_cell_centres() -> None:
-    geometry = Geometry((2, 4), Box(0, 0, 4, 2))
+    geometry = Geometry((2, 4))
     restored = geometry.restore(np.array([[0.0, 1.0]], np.float32))
     assert restored.tolist() == [[0, 0.25, 0.75, 1]] * 2  # centres at 1 and 3, pixels at 0.5, 1.5, 2.5, 3.5
 

@@ -259,7 +259,8 @@ def average_by_similarity(maps: Tensor, features: Tensor) -> Tensor:
     positive = features.relu().flatten(2)  # (B, F, N)
     units = positive / positive.norm(dim=1, keepdim=True).clamp(min=TINY)  # (B, F, N)
     seeds = maps.flatten(2)  # (B, K, N)
-    towards_seeds = (seeds @ units.transpose(1, 2)) @ units  # (B, K, N)
+    centred = seeds - seeds.mean(2, keepdim=True)  # (B, K, N); shifts m' by a constant, and keeps its digits
+    towards_seeds = (centred @ units.transpose(1, 2)) @ units  # (B, K, N)
     towards_all = units.sum(2, keepdim=True).transpose(1, 2) @ units  # (B, 1, N)
     means = towards_seeds / towards_all.clamp(min=TINY)  # (B, K, N)
     lifted = means - means.amin(2, keepdim=True)  # (B, K, N)
@@ -290,7 +291,11 @@ def place_cells(maps: Tensor, view: Tensor, grid: Grid, like: Tensor) -> Tensor:
     """
     rows, columns = (
         interpolation_weights(
-            like.shape[axis], maps.shape[axis], view.shape[axis], grid.stride_yx[axis - 2], grid.first_yx[axis - 2]
+            count_up(like, axis),
+            count_up(maps, axis),
+            view.shape[axis],
+            grid.stride_yx[axis - 2],
+            grid.first_yx[axis - 2],
         )
         for axis in (2, 3)
     )  # (h', n_y), (w', n_x)
@@ -298,12 +303,28 @@ def place_cells(maps: Tensor, view: Tensor, grid: Grid, like: Tensor) -> Tensor:
     return placed
 
 
-def interpolation_weights(count: int, cells: int, length_px: int, stride_px: float, first_px: float) -> Tensor:
-    """(count, cells): how much each cell of a row counts at the centre of each of ``count`` equal parts of the row."""
-    pixels = (torch.arange(count) + 0.5) * (length_px / count) - 0.5  # (count,)
-    places = ((pixels - first_px) / stride_px).clamp(min=0)  # (count,), in cells
-    places = torch.minimum(places, torch.arange(cells)[-1:].float())
-    weights: Tensor = (1 - (places[:, None] - torch.arange(cells)).abs()).clamp(min=0)  # (count, cells)
+def count_up(maps: Tensor, axis: int) -> Tensor:
+    """0, 1, 2 ... along one axis of (B, N, h, w), float32.
+
+    Not ``torch.arange``: tracing takes its device for a constant, and the graph is exported on a CPU to run anywhere.
+    """
+    line = maps.select(5 - axis, 0)[0, 0]  # (h,) for axis 2, (w,) for axis 3
+    return torch.ones_like(line).cumsum(0) - 1
+
+
+def interpolation_weights(parts: Tensor, cells: Tensor, length_px: int, stride_px: float, first_px: float) -> Tensor:
+    """How much each cell of a row counts at the centre of each of several equal parts of the row.
+
+    Args:
+        parts, cells: (P,) and (N,): 0, 1, 2 ...
+        length_px: Of the row.
+        stride_px, first_px: Cell n is centred at pixel first_px + n stride_px.
+    Returns:
+        (P, N), sums to 1 over N.
+    """
+    pixels = (parts + 0.5) * (length_px / parts.shape[0]) - 0.5  # (P,)
+    places = torch.minimum(((pixels - first_px) / stride_px).clamp(min=0), cells[-1])  # (P,), in cells
+    weights: Tensor = (1 - (places[:, None] - cells).abs()).clamp(min=0)  # (P, N)
     return weights
 
 

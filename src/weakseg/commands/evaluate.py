@@ -47,10 +47,7 @@ def evaluate(
     over: Over = None,
     sweep: Sweep = False,
     sweep_side: SweepSide = SWEEP_SIDE_PX,
-    thresholds_from: SweepSide = Annotated[
-    int, typer.Option(min=32, help="GrabCut's long side in the sweep, at most, pixels. Larger is slower.")
-]
-ThresholdsFrom = None,
+    thresholds_from: ThresholdsFrom = None,
     jobs: Jobs = None,
     restart: Restart = False,
     out: Out = Path("out/evaluation"),

@@ -63,8 +63,7 @@ def _render(archive: Archive) -> str:
 
 def _render_preprocessing(card: ModelCard) -> str:
     settings = card.preprocessing
-    box = f", a box with a margin of {settings.box_margin:g} is cut out first" if settings.crop_to_box else ""
-    return f"{settings.width} x {settings.height} px, mean {settings.mean}, std {settings.std}{box}"
+    return f"{settings.width} x {settings.height} px, mean {settings.mean}, std {settings.std}"
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -160,18 +160,24 @@ def _load_imagenet(network: str) -> _Loaded:
             f"The weights {chosen} are neither in {torch.hub.get_dir()} nor downloadable from {chosen.url}: {error}. "
             "Connect to the internet, or set TORCH_HOME to a folder that holds them."
         ) from error
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name
+    sha256 = _sha256(Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name)
     transforms = chosen.transforms()
     return _Loaded(
         split=split_network(model, network),
         classes=tuple(chosen.meta["categories"]),
         normalisation=Normalisation(tuple(transforms.mean), tuple(transforms.std), 2 * tuple(transforms.crop_size)),
         weights=Weights(
-            source=f"torchvision {chosen} ({chosen.url})",
+            source=f"torchvision {chosen} ({chosen.url}){_doubt(chosen.url, sha256)}",
             licence="BSD-3-Clause (torchvision); trained on ImageNet-1k, whose own terms apply to its images",
-            sha256=_sha256(cached),
+            sha256=sha256,
         ),
     )
+
+
+def _doubt(url: str, sha256: str) -> str:
+    """torchvision checks the hash in a file's name when it downloads it, and not when it finds it in its cache."""
+    published = Path(url).stem.rpartition("-")[2]
+    return "" if sha256.startswith(published) else f"; from a local file whose SHA-256 is not the published {published}"
 
 
 def _load_random(network: str, num_classes: int) -> _Loaded:

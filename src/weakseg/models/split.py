@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from weakseg.errors import UnsupportedNetworkError
 from weakseg.models.grid import Grid, find_grid
 
-CHECK_HW = (160, 224)  # large enough for every torchvision classifier, and not square
+CHECK_HW = (96, 128)  # large enough for every torchvision classifier, and not square
 CHECK_TOLERANCE = 1e-4  # relative to the largest logit
 REMEDY = (
     "Class activation maps need features, global average pooling (AdaptiveAvgPool2d(1) or a mean over both axes) and "

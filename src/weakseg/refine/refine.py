@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,8 +22,58 @@ class Refined:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The part of a photo that is worked on, at the size at which it is worked on."""
+
+    rgb: Rgb  # (Hb, Wb, 3)
+    geometry: Geometry  # of the whole photo
+    region: Box  # the part, in the photo
+    box: Box | None  # the object's box, in (Hb, Wb)
+
+    @classmethod
+    def lay_out(
+        cls, rgb: Rgb, geometry: Geometry, box: Box | None, *, context: float | None, side: int | None
+    ) -> Bench:
+        """Cut out the box with some context (None: take the whole photo); shrink to ``side`` (None: keep the size)."""
+        region = geometry.whole
+        if box is not None and context is not None:
+            region = box.grown(context, geometry.photo_hw)
+        part = rgb[region.slices]
+        part = part if side is None else shrink_to_side(part, side)
+        hw = (part.shape[0], part.shape[1])
+        work_box = box.relative_to(region).scaled(from_hw=(region.height, region.width), to_hw=hw) if box else None
+        return cls(part, geometry, region, work_box)
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+    def take(self, class_map: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A class map of the whole photo to this part: (h', w') to (Hb, Wb); inside a box from 0 to 1."""
+        restored = self.geometry.restore(class_map, self.region, self.hw)
+        return restored if self.box is None else stretch_in_box(restored, self.box)
+
+    def give_back(self, label_map: LabelMap, count: int, box: Box | None) -> LabelMap:
+        """Labels of this part to the photo: (Hb, Wb) to (H, W), 0 outside the box (in photo pixels)."""
+        grown = grow_labels(label_map, count, (self.region.height, self.region.width))
+        if box is None:
+            return grown
+        labels = np.zeros(self.geometry.photo_hw, np.uint8)
+        labels[box.slices] = grown[box.relative_to(self.region).slices]
+        return labels  # (H, W)
+
+
 def refine_maps(
-    rgb: Rgb, maps: Maps, geometry: Geometry, settings: Settings, *, box: Box | None, side: int, names: tuple[str, ...]
+    rgb: Rgb,
+    maps: Maps,
+    geometry: Geometry,
+    settings: Settings,
+    names: Sequence[str],
+    *,
+    box: Box | None,
+    context: float | None,
+    side: int,
 ) -> Refined:
     """Refine each map on its own, as the paper does (section 5.2); where masks overlap, the higher map wins.
 
@@ -31,46 +82,43 @@ def refine_maps(
         maps: (K, h', w') float32 in [0, 1].
         geometry: Brings the maps to the photo.
         settings: What to do.
-        box: Everything outside is background, and maps are scaled to a maximum of 1 inside.
-        side: GrabCut runs with a long side of at most this many pixels; its mask is scaled back up.
         names: (K) label names, for the warnings.
+        box: Everything outside is background, and maps are stretched to [0, 1] inside.
+        context: GrabCut sees this much around the box, as a fraction of its sides; None: the whole photo.
+        side: GrabCut runs with a long side of at most this many pixels; its mask is scaled back up.
     """
-    work_rgb = shrink_to_side(rgb, side) if settings.refine is Refine.GRABCUT else rgb
-    hw = (work_rgb.shape[0], work_rgb.shape[1])
-    work_box = box.scaled(from_hw=geometry.photo_hw, to_hw=hw) if box else None
-    label_map = np.zeros(hw, np.uint8)
-    highest = np.zeros(hw, np.float32)
+    bench = Bench.lay_out(rgb, geometry, box, context=context, side=side if settings.refine is Refine.GRABCUT else None)
+    label_map = np.zeros(bench.hw, np.uint8)
+    highest = np.zeros(bench.hw, np.float32)
     warnings: list[str] = []
     for value, (class_map, name) in enumerate(zip(maps, names, strict=True), start=1):
-        restored = scale_in_box(geometry.restore(class_map, hw), work_box)  # (H, W)
-        mask, warning = _refine_one(work_rgb, restored, settings, work_box)
+        values = bench.take(class_map)  # (Hb, Wb)
+        mask, warning = _refine_one(bench, values, settings)
         warnings += [f"{name}: {warning}"] if warning else []
-        wins = mask & (restored >= highest)
+        wins = mask & (values >= highest)
         label_map[wins] = value
-        highest[wins] = restored[wins]
-    return Refined(grow_labels(label_map, len(maps), geometry.photo_hw), tuple(warnings))
+        highest[wins] = values[wins]
+    return Refined(bench.give_back(label_map, len(maps), box), tuple(warnings))
 
 
-def cut_box(rgb: Rgb, box: Box, *, iterations: int, side: int) -> Refined:
+def cut_box(rgb: Rgb, geometry: Geometry, box: Box, *, iterations: int, context: float | None, side: int) -> Refined:
     """Naked GrabCut: no class map, the box alone (paper, section 3). The label map has the values 0 and 1."""
-    work_rgb = shrink_to_side(rgb, side)
-    photo_hw, hw = (rgb.shape[0], rgb.shape[1]), (work_rgb.shape[0], work_rgb.shape[1])
-    seeds = box_seeds(hw, box.scaled(from_hw=photo_hw, to_hw=hw))
-    if not can_cut(seeds):
-        warning = "GrabCut needs some pixels outside the box to learn the background; the whole box is returned."
-        return Refined(grow_labels((seeds & 1).astype(np.uint8), 1, photo_hw), (warning,))
-    label_map = cut(work_rgb, seeds, iterations=iterations).astype(np.uint8)
-    return Refined(grow_labels(label_map, 1, photo_hw), ())
+    bench = Bench.lay_out(rgb, geometry, box, context=context, side=side)
+    assert bench.box is not None
+    seeds = box_seeds(bench.hw, bench.box)
+    if can_cut(seeds):
+        return Refined(bench.give_back(cut(bench.rgb, seeds, iterations=iterations).astype(np.uint8), 1, box), ())
+    warning = "GrabCut needs some pixels outside the box to learn the background; the whole box is returned."
+    return Refined(bench.give_back((seeds & 1).astype(np.uint8), 1, box), (warning,))
 
 
-def scale_in_box(class_map: NDArray[np.float32], box: Box | None) -> NDArray[np.float32]:
-    """The map with 0 outside the box and a maximum of 1 inside; without a box, the map as it is."""
-    if box is None:
-        return class_map
+def stretch_in_box(class_map: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
+    """(H, W): the map with 0 outside the box, and stretched from 0 to 1 inside. A constant map becomes 1 inside."""
     inside = class_map[box.slices]
-    scaled = np.zeros_like(class_map)
-    scaled[box.slices] = inside / max(float(inside.max()), 1e-6)
-    return scaled  # (H, W)
+    lowest, highest = float(inside.min()), float(inside.max())
+    stretched = np.zeros_like(class_map)
+    stretched[box.slices] = (inside - lowest) / (highest - lowest) if highest > lowest else 1
+    return stretched  # (H, W)
 
 
 def shrink_to_side(rgb: Rgb, side: int) -> Rgb:
@@ -94,15 +142,13 @@ def grow_labels(label_map: LabelMap, count: int, hw: tuple[int, int]) -> LabelMa
     return grown  # (H, W)
 
 
-def _refine_one(
-    rgb: Rgb, class_map: NDArray[np.float32], settings: Settings, box: Box | None
-) -> tuple[Mask, str | None]:
+def _refine_one(bench: Bench, values: NDArray[np.float32], settings: Settings) -> tuple[Mask, str | None]:
     if settings.levels is None:
-        mask = threshold_map(class_map, settings.threshold or 0.0)
+        mask = threshold_map(values, settings.threshold or 0.0)
         return mask, None if mask.any() else "the map is below the threshold everywhere, so its mask is empty."
-    seeds = digitise_map(class_map, settings.levels)
-    if box is not None:
-        seeds = confine_to_box(seeds, box)
+    seeds = digitise_map(values, settings.levels)
+    if bench.box is not None:
+        seeds = confine_to_box(seeds, bench.box)
     if can_cut(seeds):
-        return cut(rgb, seeds, iterations=settings.iterations or 1), None
+        return cut(bench.rgb, seeds, iterations=settings.iterations or 1), None
     return (seeds & 1).astype(bool), "GrabCut had no foreground or no background to learn from; the map is cut at t1."

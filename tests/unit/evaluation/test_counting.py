@@ -6,13 +6,13 @@ import pytest
 from weakseg.evaluation.counting import Plan, translate_labels
 from weakseg.evaluation.techniques import sweep_settings
 from weakseg.options import GrabCutMode, Refine
-from weakseg.types import Box, Geometry, Segment, Segmentation
+from weakseg.types import Geometry, Segment, Segmentation
 
 
 def test_labels_become_voc_numbers_and_others_background() -> None:
     label_map = np.array([[0, 1, 2], [3, 3, 0]], np.uint8)
     segments = tuple(Segment(name, 0, 1.0, value) for value, name in enumerate(("Dog", "table lamp", "cat"), start=1))
-    geometry = Geometry((2, 3), Box(0, 0, 3, 2))
+    geometry = Geometry((2, 3))
     maps = np.zeros((3, 2, 3), np.float32)
     found = translate_labels(Segmentation(np.zeros((2, 3, 3), np.uint8), label_map, maps, geometry, segments, ()))
     assert found.tolist() == [[0, 12, 0], [8, 8, 0]]

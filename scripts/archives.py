@@ -1,0 +1,157 @@
+"""The archive that the launcher makes by itself, and when it is made again."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weakseg.archive import find_archive, open_archive
+from weakseg.card import ModelCard
+from weakseg.errors import WeightsUnavailableError
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import, and most starts need none of it: imported where something is built
+    from weakseg.models.classifier import Classifier
+
+ROOT = Path(__file__).resolve().parents[1]
+DEFAULT_MODEL = "squeezenet_cam"
+DOWNLOAD_TIMEOUT_S = 20  # of silence on the line
+DEMO_NOTICE = """
+The ImageNet weights cannot be had: {reason}
+Instead of them this makes the DEMONSTRATION MODEL: a small network, trained here and now on generated drawings.
+The API is the same, but it knows drawings only, no photos. The next start tries to get the weights again.
+"""
+
+# What the archive is made of: a change in one of these makes it anew.
+_SOURCES = (
+    "export",
+    "handlers",
+    "requirements/serve.lock",
+    "scripts/archives.py",
+    "src/weakseg/attribution",
+    "src/weakseg/card.py",
+    "src/weakseg/labels.py",
+    "src/weakseg/models",
+    "src/weakseg/voc.py",
+)
+_DEMO_SOURCES = (*_SOURCES, "training/demo.py", "training/drawings.py")
+
+Report = Callable[[str], None]
+
+
+def ensure_archive(name: str, store: Path, report: Report) -> ModelCard:
+    """The model's card, from its archive in the store; the default model is built where it is missing or outdated.
+
+    Args:
+        report: Called with a line for people at every step.
+    Raises:
+        ModelError: no such model, or it cannot be built.
+    """
+    if name == DEFAULT_MODEL:
+        store.mkdir(parents=True, exist_ok=True)
+        _ensure_default(store / f"{DEFAULT_MODEL}.mar", report)
+    return open_archive(find_archive(name, store)).card
+
+
+def sample_drawing(store: Path) -> Path:
+    """A picture that the demonstration model knows; made together with it."""
+    return store / ".demo" / "demo_sample.png"
+
+
+def fingerprint(sources: Sequence[str]) -> str:
+    """SHA-256 over names and contents of all files at or below these paths of the repository."""
+    digest = hashlib.sha256()
+    for path in _files(sources):
+        digest.update(f"{path.relative_to(ROOT)}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _ensure_default(archive: Path, report: Report) -> None:
+    stamp = archive.with_name(f".{DEFAULT_MODEL}.stamp")
+    noted = stamp.read_text(encoding="utf-8").split() if stamp.exists() else ["", ""]
+    if archive.exists() and noted[1] != _sha256(archive):
+        report(f"{DEFAULT_MODEL}: not made by this program, so it is served as it is")
+    elif noted[0] == fingerprint(_SOURCES):
+        report(f"{DEFAULT_MODEL}: up to date")
+    else:
+        made_of = _build(archive, report, made_of=noted[0] if archive.exists() else "")
+        stamp.write_text(f"{made_of} {_sha256(archive)}\n", encoding="utf-8")
+
+
+def _build(archive: Path, report: Report, *, made_of: str) -> str:
+    """Build the default model, or the demonstration model in its place; what it was made of.
+
+    Args:
+        made_of: Fingerprint of the archive that is there; a demonstration model that is up to date stays.
+    """
+    from weakseg.models.classifier import load_classifier
+    from weakseg.voc import voc_groups
+
+    try:
+        report(f"{DEFAULT_MODEL}: get SqueezeNet 1.1's ImageNet weights (5 MB, once)")
+        with _patience(DOWNLOAD_TIMEOUT_S):
+            classifier = load_classifier("squeezenet1_1")
+    except WeightsUnavailableError as error:
+        report(DEMO_NOTICE.format(reason=error))
+        if made_of == fingerprint(_DEMO_SOURCES):
+            report(f"{DEFAULT_MODEL}: the demonstration model is up to date")
+        else:
+            _build_demo(archive, report)
+        return fingerprint(_DEMO_SOURCES)
+    _export(classifier, archive, report, groups=voc_groups())
+    return fingerprint(_SOURCES)
+
+
+def _build_demo(archive: Path, report: Report) -> None:
+    from training.demo import INPUT_PX, train_demo
+    from training.drawings import CLASSES
+
+    from weakseg.models.classifier import load_classifier
+
+    folder = sample_drawing(archive.parent).parent
+    report("demonstration model: draw pictures and train (a minute at most)")
+    result = train_demo(folder)
+    report(f"demonstration model: {result.accuracy:.0%} of new drawings named rightly, maps' mIoU {result.miou:.0%}")
+    names = folder / "classes.txt"
+    names.write_text("\n".join(CLASSES), encoding="utf-8")
+    classifier = load_classifier("demo", result.checkpoint, classes=names, licence="none needed: made here")
+    _export(classifier, archive, report, hw=(INPUT_PX, INPUT_PX), card_fields={"version": "demo"})
+
+
+def _export(classifier: Classifier, archive: Path, report: Report, **settings: Any) -> None:
+    from export.build import build_archive
+
+    build_archive(
+        classifier,
+        name=DEFAULT_MODEL,
+        directory=archive.parent,
+        on_step=lambda step: report(f"{DEFAULT_MODEL}: {step}"),
+        **settings,
+    )
+
+
+def _files(sources: Sequence[str]) -> Iterator[Path]:
+    for source in sources:
+        path = ROOT / source
+        found = path.rglob("*") if path.is_dir() else [path]
+        yield from sorted(file for file in found if file.is_file() and "__pycache__" not in file.parts)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _patience(timeout_s: float) -> Iterator[None]:
+    """Bounds every wait for the network: torchvision's loader has no timeout of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(timeout_s)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

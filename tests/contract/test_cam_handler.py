@@ -1,0 +1,240 @@
+"""CamHandler as TorchServe loads and calls it: its real loader, its real service, its wire format."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+import sys
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.photos import cat_photo as photo
+from tests.helpers.tiny import build_tiny_archive
+from weakseg.answer import encode_error
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ResourceWarning)  # files that TorchServe leaves open
+    import ts
+    from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
+    from ts.model_loader import ModelLoaderFactory
+    from ts.service import Service
+
+Request = dict[str, Any]
+
+
+def request(parameters: dict[str, tuple[Any, str]], **headers: str) -> Request:
+    """What TorchServe's protocol decoder makes of one request."""
+    sent = {"explain": "False", **{name.replace("_", "-"): text for name, text in headers.items()}}
+    return {
+        "requestId": b"an id",
+        "parameters": [{"name": n, "value": v, "contentType": t} for n, (v, t) in parameters.items()],
+        "headers": [{"name": bytearray(n, "utf-8"), "value": bytearray(v, "utf-8")} for n, v in sent.items()],
+    }
+
+
+def raw(image: bytes, **headers: str) -> Request:
+    return request({"body": (bytearray(image), "image/jpeg")}, **headers)
+
+
+def form(image: bytes, **options: str) -> Request:
+    fields = {name: (bytearray(text, "utf-8"), "") for name, text in options.items()}
+    return request({"image": (bytearray(image), "image/jpeg"), **fields}, **{"Content-Type": "multipart/form-data"})
+
+
+def as_json(image: bytes, **options: Any) -> Request:
+    body = {"image": base64.b64encode(image).decode(), **options}
+    return request({"body": (body, "application/json")}, **{"Content-Type": "application/json"})
+
+
+@dataclass
+class Reply:
+    """One prediction as TorchServe's frontend reads it."""
+
+    content_type: str
+    status: int
+    phrase: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def error(self) -> dict[str, str]:
+        return dict(json.loads(self.body)["error"])
+
+
+class Reader:
+    """Reads the answer of a worker, field by field."""
+
+    def __init__(self, message: bytes) -> None:
+        self._stream = io.BytesIO(message)
+
+    def number(self) -> int:
+        return int(struct.unpack("!i", self._stream.read(4))[0])
+
+    def text(self) -> str:
+        return self._stream.read(self.number()).decode()
+
+    def replies(self) -> Iterator[Reply]:
+        assert self.number() == 200, "the whole batch failed"
+        self.text()
+        while (length := self.number()) != -1:
+            self._stream.read(length)  # the request's id
+            content_type, status, phrase = self.text(), self.number(), self.text()
+            headers = {self.text(): self.text() for _ in range(self.number())}
+            yield Reply(content_type, status, phrase, headers, self._stream.read(self.number()))
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("model store")
+    with zipfile.ZipFile(build_tiny_archive(folder)) as archive:
+        archive.extractall(folder / "unpacked")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        metrics = MetricsCacheYamlImpl(str(Path(ts.__file__).parent / "configs" / "metrics.yaml"))
+    metrics.initialize_cache()
+    threads = cv2.getNumThreads()
+    sys.path.insert(0, str(folder / "unpacked"))  # as the frontend sets PYTHONPATH
+    try:
+        loader = ModelLoaderFactory.get_model_loader()
+        loaded = loader.load("tiny_cam", str(folder / "unpacked"), "cam_handler.py", None, 8, metrics_cache=metrics)
+        loaded.set_cl_socket(None)
+        yield loaded
+    finally:
+        sys.path.remove(str(folder / "unpacked"))
+        sys.modules.pop("cam_handler", None)
+        cv2.setNumThreads(threads)
+
+
+def ask(service: Service, *requests: Request) -> list[Reply]:
+    return list(Reader(service.predict(list(requests))).replies())
+
+
+def test_it_uses_as_many_threads_as_the_card_says(service: Service) -> None:
+    assert cv2.getNumThreads() == 1
+
+
+def test_a_raw_body_with_options_in_headers(service: Service) -> None:
+    (reply,) = ask(service, raw(photo(), X_Weakseg_Classes="tabby", x_weakseg_refine="none"))
+    assert (reply.status, reply.phrase, reply.content_type) == (200, "OK", "image/png")
+    mask = Image.open(io.BytesIO(reply.body))
+    assert (mask.mode, mask.size) == ("P", (120, 80))
+    assert reply.headers["X-Weakseg-Model"] == "tiny_cam"
+    assert reply.headers["X-Weakseg-Version"] == "7.1"
+    assert reply.headers["X-Weakseg-Demonstration"] == "false"
+    assert json.loads(reply.headers["X-Weakseg-Segments"])[0]["label"] == "tabby"
+    assert json.loads(reply.headers["X-Weakseg-Options"])["refine"] == "none"
+    assert set(json.loads(reply.headers["X-Weakseg-Timings-Ms"])) == {"decode", "network", "refine", "encode", "total"}
+    assert all(text.isascii() for text in reply.headers.values())
+
+
+def test_the_three_ways_to_send_the_same_request(service: Service) -> None:
+    options = {"classes": "cat,beagle", "refine": "none", "threshold": "0.4"}
+    headers = {f"X-Weakseg-{name}": text for name, text in options.items()}
+    ways = [
+        raw(photo(), **headers),
+        form(photo(), **options),
+        as_json(photo(), classes=["cat", "beagle"], refine="none", threshold=0.4),
+    ]
+    replies = ask(service, *ways)
+    assert [reply.status for reply in replies] == [200] * 3
+    assert len({reply.body for reply in replies}) == 1
+
+
+def test_a_bad_request_in_the_middle_spoils_no_neighbour(service: Service) -> None:
+    batch = [
+        raw(photo()),
+        form(photo(90, 140), classes="dgo"),
+        as_json(photo(150, 100, "PNG"), format="json"),
+        raw(b"no picture at all"),
+        request({"body": (["a", "list"], "application/json")}),
+        request({}),
+        raw(photo(), describe="True"),
+        raw(photo(96, 64), explain="True"),
+    ]
+    replies = ask(service, *batch)
+    assert [reply.status for reply in replies] == [200, 400, 200, 415, 400, 400, 200, 200]
+    assert [reply.phrase for reply in replies[:2]] == ["OK", "Bad Request"]
+    assert replies[1].error["code"] == "class_unknown"
+    assert "dog" in replies[1].error["remedy"]
+    assert json.loads(replies[2].body)["image"] == {"width": 150, "height": 100}
+    assert [reply.error["code"] for reply in replies[3:6]] == ["image_unreadable", "body_malformed", "image_missing"]
+    assert all(reply.content_type == "application/json" for reply in replies[1:7])
+    assert json.loads(replies[6].body)["name"] == "tiny_cam"
+    assert Image.open(io.BytesIO(replies[7].body)).size == (96, 64)
+
+
+def test_batched_answers_equal_single_ones(service: Service) -> None:
+    requests = [
+        raw(photo(120, 80)),
+        form(photo(64, 110, "PNG"), classes="cat,dog", refine="none"),
+        as_json(photo(200, 90, "WEBP"), box=[10, 10, 150, 80], classes="none"),
+        raw(photo(333, 222), X_Weakseg_Classes="table lamp", X_Weakseg_Grabcut_Mode="f_pf"),
+    ]
+    batched = [reply.body for reply in ask(service, *requests)]
+    assert batched == [ask(service, single)[0].body for single in requests]
+    assert len(set(batched)) == len(requests)
+
+
+def test_the_explanations_endpoint_answers_with_the_heat_map(service: Service) -> None:
+    plain, explained, asked = ask(
+        service, raw(photo()), raw(photo(), explain="True"), raw(photo(), x_weakseg_format="heatmap")
+    )
+    assert explained.body == asked.body != plain.body
+
+
+def test_custom_metadata(service: Service) -> None:
+    (reply,) = ask(service, request({}, describe="True"))
+    told = json.loads(reply.body)
+    assert (reply.status, reply.content_type) == (200, "application/json")
+    assert (told["name"], told["version"], told["network"], told["method"]) == (
+        "tiny_cam",
+        "7.1",
+        "squeezenet1_1",
+        "cam",
+    )
+    assert (told["classes"], told["groups"], told["demonstration"]) == (6, ["cat", "dog"], False)
+    assert (told["runtime"], told["device"]) == ("onnx", "cpu")
+    assert "random" in told["weights"]
+    assert told["licence"]
+    assert set(told["options"]) == {"classes", "refine", "grabcut_mode", "iterations", "threshold", "box", "format"}
+    assert all(told["options"].values())
+
+
+def test_an_error_of_ours_is_a_500_for_that_request_alone(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = sys.modules["cam_handler"]
+    read_request = handler.read_request
+
+    def fail_on_forms(row: Any, headers: Any, *, explain: bool) -> Any:
+        if "image" in row:
+            raise ZeroDivisionError("a mistake of ours")
+        return read_request(row, headers, explain=explain)
+
+    monkeypatch.setattr(handler, "read_request", fail_on_forms)
+    replies = ask(service, raw(photo()), form(photo()), raw(photo()))
+    assert [reply.status for reply in replies] == [200, 500, 200]
+    assert replies[1].body == encode_error(None).body
+    assert "a mistake of ours" in caplog.text
+
+
+def test_a_field_that_is_called_like_a_header_is_no_header(service: Service) -> None:
+    (reply,) = ask(service, form(photo(), describe="True"))
+    assert (reply.status, reply.error["code"]) == (400, "option_unknown")
+
+
+def test_the_photo_decides_the_size_of_the_mask(service: Service) -> None:
+    sizes = [(61, 200), (300, 47)]
+    replies = ask(service, *(raw(photo(*size)) for size in sizes))
+    assert [np.array(Image.open(io.BytesIO(reply.body))).shape for reply in replies] == [(200, 61), (47, 300)]

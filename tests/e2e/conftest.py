@@ -1,0 +1,52 @@
+"""One service for all end-to-end tests: the default model, and one with random weights whose classes are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.launcher import Launcher, free_ports, session_members
+from tests.helpers.tiny import build_tiny_archive
+
+
+@dataclass(frozen=True)
+class Service:
+    """The running service and what the launcher said about it."""
+
+    launcher: Launcher
+    said: str
+    session: int
+
+    @property
+    def tiny(self) -> str:
+        """Where the model with random weights answers."""
+        return f"{self.launcher.url}/predictions/tiny_cam"
+
+    @property
+    def management(self) -> str:
+        return f"{self.launcher.management_url}/models"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("a folder with spaces")
+    launcher = Launcher(folder / "store", folder / "state", free_ports())
+    launcher.store.mkdir()
+    build_tiny_archive(launcher.store)
+    started = launcher.run("--detach", "--models", "squeezenet_cam,tiny_cam")
+    assert started.returncode == 0, started.stdout
+    session = json.loads((launcher.state / "instance.json").read_text())["session"]
+    yield Service(launcher, started.stdout, session)
+    stopped = launcher.run("--stop")
+    assert stopped.returncode == 0, stopped.stdout
+    assert session_members(session) == []

@@ -1,0 +1,74 @@
+"""The real launcher, run as ./scripts/serve runs it, without making an environment first."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_ports(count: int = 5) -> int:
+    """The first of ``count`` free ports in a row."""
+    for first in range(21_000 + os.getpid() % 5_000, 32_000, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for offset, probe in enumerate(sockets):
+                probe.bind(("127.0.0.1", first + offset))
+        except OSError:
+            continue
+        else:
+            return first
+        finally:
+            for probe in sockets:
+                probe.close()
+    raise RuntimeError("no free ports")
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A launcher with a store, a state folder and ports of its own."""
+
+    store: Path
+    state: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def management_url(self) -> str:
+        return f"http://127.0.0.1:{self.port + 1}"
+
+    def run(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        done = self.popen(*arguments)
+        out, _ = done.communicate(timeout=timeout_s)
+        return subprocess.CompletedProcess(done.args, done.returncode, out)
+
+    def popen(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "scripts.launcher", *arguments, "--state", str(self.state)]
+        if "--stop" not in arguments:
+            command += ["--store", str(self.store), "--port", str(self.port)]
+        environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "COLUMNS": "1000"}
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+
+def session_members(session: int) -> list[str]:
+    """Command lines of all living processes of a session."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        try:
+            if os.getsid(process.pid) == session and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.info["cmdline"] or ["?"]))
+        except (ProcessLookupError, PermissionError):
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""Everything that makes weights: data sets, recipes, loops. Imports weakseg; weakseg never imports this."""
