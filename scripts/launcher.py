@@ -18,20 +18,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from scripts import archives, torchserve
-from scripts.torchserve import Instance, ServiceError
+from scripts.torchserve import ROOT, STATE, Instance, ServiceError, Wanted
 from weakseg.archive import open_archive
 from weakseg.card import ModelCard
 from weakseg.errors import WeaksegError
 
-ROOT = Path(__file__).resolve().parents[1]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LOCK = "start.lock"  # in the state folder: held while an instance is built and started
 
 console = Console(highlight=False, soft_wrap=True)
 
 
 class Interrupted(Exception):
-    """Somebody wants the service to end."""
+    """Somebody wants this program to end."""
 
 
 def serve(
@@ -44,21 +42,26 @@ def serve(
         int, typer.Option(help="Inference port; management is the next one, then metrics and two for gRPC.")
     ] = 8080,
     store: Annotated[Path, typer.Option(help="Folder of the archives.")] = ROOT / "model_store",
-    state: Annotated[Path, typer.Option(help="Folder for logs and notes; one service each.")] = ROOT / ".weakseg",
+    state: Annotated[Path, typer.Option(help="Folder for logs and notes; one service each.")] = STATE,
+    config: Annotated[Path, typer.Option(help="TorchServe's configuration.")] = ROOT / "config.properties",
+    show_logs: Annotated[bool, typer.Option("--show-logs", help="TorchServe's log on the console, too.")] = False,
+    build_only: Annotated[bool, typer.Option("--build-only", help="Build the archives, start nothing.")] = False,
 ) -> None:
     """Serve weakseg's models with TorchServe on 127.0.0.1.
 
     The first start builds what is missing: the environment, the weights, the archive. Later starts reuse it. Without
     --detach the service runs until Ctrl-C.
     """
-    store, state = store.resolve(), state.resolve()
+    names = tuple(name.strip() for name in models.split(","))
+    wanted = Wanted(names, port, store.resolve(), state.resolve(), config.resolve(), show_logs)
     try:
         with _signals_raise():
             if stop:
-                stop_service(state)
+                stop_service(wanted.state)
+            elif build_only:
+                build_archives(wanted)
             else:
-                names = tuple(name.strip() for name in models.split(","))
-                run_service(names, port, store, state, detach=detach)
+                run_service(wanted, detach=detach)
     except (ServiceError, WeaksegError) as error:
         say(f"[bold red]Failed:[/] {escape(str(error))}")
         raise typer.Exit(1) from error
@@ -67,32 +70,36 @@ def serve(
         raise typer.Exit(130) from error
 
 
-def run_service(names: tuple[str, ...], port: int, store: Path, state: Path, *, detach: bool) -> None:
+def run_service(wanted: Wanted, *, detach: bool) -> None:
     """Build, start and wait; without ``detach`` until a signal comes.
 
     Raises:
         ServiceError, ModelError: it could not be started; nothing is left running.
     """
-    state.mkdir(parents=True, exist_ok=True)
     with ExitStack() as cleanup:
-        with _only_one(state):
-            running = torchserve.find(state)
+        with _only_one(wanted.state):
+            running = torchserve.find(wanted.state)
             if running:
-                _check_running(running, names, port)
+                _check_running(running, wanted)
                 say("It runs already.")
-                _show_usage(running, _read_card(running), state)
+                _show_usage(running, open_archive(running.store / f"{running.models[0]}.mar").card)
                 return
-            torchserve.check_ports(port)  # before minutes of building
-            cards = [archives.ensure_archive(name, store, lambda line: say(escape(line))) for name in names]
-            say(f"TorchServe starts on {torchserve.HOST}:{port}; logs: {escape(str(state / 'logs'))}")
-            instance = torchserve.start(ROOT / "config.properties", store, names, state, port)
-            cleanup.callback(_stop, instance, state)
-            torchserve.wait_until_ready(instance, state, say)
-        _show_usage(instance, cards[0], state)
+            torchserve.check_ports(wanted.port)  # before minutes of building
+            cards = build_archives(wanted)
+            say(f"TorchServe starts; its logs: {escape(str(wanted.state / 'logs'))}")
+            instance = torchserve.start(wanted)
+            cleanup.callback(_stop, instance)
+            torchserve.wait_until_ready(instance, say)
+        _show_usage(instance, cards[0])
         if detach:
             cleanup.pop_all()
         else:
-            _follow(instance, state)
+            _follow(instance)
+
+
+def build_archives(wanted: Wanted) -> list[ModelCard]:
+    """The models' cards, from archives that are up to date."""
+    return [archives.ensure_archive(name, wanted.store, lambda line: say(escape(line))) for name in wanted.models]
 
 
 def stop_service(state: Path) -> None:
@@ -101,7 +108,7 @@ def stop_service(state: Path) -> None:
     if instance is None:
         say("It does not run.")
         return
-    torchserve.stop(instance, state)
+    torchserve.stop(instance)
     say(f"Stopped; the ports from {instance.port} on are free.")
 
 
@@ -110,32 +117,31 @@ def say(line: str) -> None:
     console.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {line}")
 
 
-def copy_samples(card: ModelCard, store: Path, state: Path) -> Path:
+def copy_samples(card: ModelCard, instance: Instance) -> Path:
     """Put sample pictures into the state folder; the one that the model knows best."""
-    cat = Path(shutil.copy(Path(skimage.data.__file__).parent / "chelsea.png", state))
-    return Path(shutil.copy(archives.sample_drawing(store), state)) if card.weights.demonstration else cat
+    cat = Path(shutil.copy(Path(skimage.data.__file__).parent / "chelsea.png", instance.state))
+    if card.weights.demonstration:
+        return Path(shutil.copy(archives.sample_drawing(instance.store), instance.state))
+    return cat
 
 
-def _show_usage(instance: Instance, card: ModelCard, state: Path) -> None:
-    photo = copy_samples(card, Path(instance.store), state)
+def _show_usage(instance: Instance, card: ModelCard) -> None:
+    photo = shlex.quote(str(copy_samples(card, instance)))
+    headers = "-H 'X-Weakseg-Format: cutout'"
+    if instance.key_file.exists():
+        say(f"Every request needs a key; they are in {escape(str(instance.key_file))}")
+        headers += " -H 'Authorization: Bearer KEY'"
     url = f"{instance.inference_url}/predictions/{card.name}"
     console.print("\n[bold green]Ready.[/] The object of a sample photo, cut out into cutout.png:\n")
-    console.print(
-        f"  curl -T {shlex.quote(str(photo))} -H 'X-Weakseg-Format: cutout' -o cutout.png {url}\n", markup=False
-    )
+    console.print(f"  curl -T {photo} {headers} -o cutout.png {url}\n", markup=False)
     if card.weights.demonstration:
         console.print("[bold yellow]This is the demonstration model: it knows drawings, no real photos.[/]")
     console.print(f"About the model: curl '{instance.management_url}/models/{card.name}?customized=true'", markup=False)
-    console.print(
-        f"To stop it: {shlex.quote(str(ROOT / 'scripts' / 'serve'))} --stop{_state_option(state)}", markup=False
-    )
+    own_state = "" if instance.state == STATE else f" --state {shlex.quote(str(instance.state))}"
+    console.print(f"To stop it: {shlex.quote(str(ROOT / 'scripts' / 'serve'))} --stop{own_state}", markup=False)
 
 
-def _state_option(state: Path) -> str:
-    return "" if state == ROOT / ".weakseg" else f" --state {shlex.quote(str(state))}"
-
-
-def _follow(instance: Instance, state: Path) -> None:
+def _follow(instance: Instance) -> None:
     """Sit beside the service until a signal comes, or until it ends by itself (ServiceError)."""
     say("Ctrl-C stops it, too.")
     try:
@@ -143,34 +149,31 @@ def _follow(instance: Instance, state: Path) -> None:
             time.sleep(1)
     except Interrupted:
         return
-    raise ServiceError(f"TorchServe ended by itself.\n{torchserve.log_tail(state)}")
+    raise ServiceError(f"TorchServe ended by itself.\n{torchserve.log_tail(instance.state)}")
 
 
-def _stop(instance: Instance, state: Path) -> None:
+def _stop(instance: Instance) -> None:
     for number in SIGNALS:  # a second Ctrl-C must not leave half of it behind; this takes 20 s at most
         signal.signal(number, signal.SIG_IGN)
     say("TorchServe and its workers stop")
-    torchserve.stop(instance, state)
+    torchserve.stop(instance)
 
 
-def _read_card(instance: Instance) -> ModelCard:
-    return open_archive(Path(instance.store) / f"{instance.models[0]}.mar").card
-
-
-def _check_running(running: Instance, names: tuple[str, ...], port: int) -> None:
-    if (running.models, running.port) != (names, port):
+def _check_running(running: Instance, wanted: Wanted) -> None:
+    if (running.models, running.port) != (wanted.models, wanted.port):
         raise ServiceError(
             f"It runs already, with {', '.join(running.models)} on port {running.port}. Stop it first (--stop), or give"
             " the second one a --state folder and a --port of its own."
         )
-    if not all(torchserve.is_ready(running, model) for model in names):
+    if not all(torchserve.is_ready(running, model) for model in running.models):
         raise ServiceError("It runs already, but not all of its models are ready. Wait, or start it anew after --stop.")
 
 
 @contextmanager
 def _only_one(state: Path) -> Iterator[None]:
     """Two starts at once: the second waits, and then finds the first one's service."""
-    with (state / LOCK).open("w") as lock:
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "start.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

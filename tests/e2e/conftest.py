@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.launcher import Launcher, free_ports, session_members
-from tests.helpers.tiny import build_tiny_archive
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("a folder with spaces")
     launcher = Launcher(folder / "store", folder / "state", free_ports())
     launcher.store.mkdir()
-    build_tiny_archive(launcher.store)
+    shutil.copy(tiny_archive, launcher.store)
     started = launcher.run("--detach", "--models", "squeezenet_cam,tiny_cam")
     assert started.returncode == 0, started.stdout
     session = json.loads((launcher.state / "instance.json").read_text())["session"]

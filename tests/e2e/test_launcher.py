@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,6 @@ from PIL import Image
 from tests.e2e.conftest import Service
 from tests.helpers.http import send
 from tests.helpers.launcher import Launcher, free_ports, session_members
-from tests.helpers.tiny import build_tiny_archive
 
 CURL = "  curl "
 
@@ -57,8 +57,8 @@ def test_a_port_in_use_is_named_before_anything_is_built(tmp_path: Path) -> None
     assert not (tmp_path / "store").exists()
 
 
-def test_an_unknown_model_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    build_tiny_archive(tmp_path)
+def test_an_unknown_model_is_answered_with_the_known_ones(tiny_archive: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_archive, tmp_path)
     done = Launcher(tmp_path, tmp_path / "state", free_ports()).run("--detach", "--models", "resnet_cam")
     assert done.returncode == 1
     assert "'resnet_cam'" in done.stdout
@@ -70,8 +70,8 @@ def test_stop_without_a_service_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, "does not run" in done.stdout) == (0, True)
 
 
-def test_in_the_foreground_until_a_signal_comes(tmp_path: Path) -> None:
-    build_tiny_archive(tmp_path)
+def test_in_the_foreground_until_a_signal_comes(tiny_archive: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_archive, tmp_path)
     launcher = Launcher(tmp_path, tmp_path / "state", free_ports())
     running = launcher.popen("--models", "tiny_cam")
     assert running.stdout is not None
@@ -94,15 +94,14 @@ def test_in_the_foreground_until_a_signal_comes(tmp_path: Path) -> None:
     assert not (launcher.state / "instance.json").exists()
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_start_with_its_cause(tmp_path: Path) -> None:
-    archive = build_tiny_archive(tmp_path)
-    with zipfile.ZipFile(archive) as built:
+def test_a_model_that_cannot_be_loaded_ends_the_start_with_its_cause(tiny_archive: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tiny_archive) as built:
         files = {name: built.read(name) for name in built.namelist()}
     handler = "cam_handler.py"
     files[handler] = b"import a_module_that_nobody_has\n" + files[handler].replace(
         b"from __future__ import annotations", b""
     )
-    with zipfile.ZipFile(archive, "w") as broken:
+    with zipfile.ZipFile(tmp_path / tiny_archive.name, "w") as broken:
         for name, content in files.items():
             broken.writestr(name, content)
     done = Launcher(tmp_path, tmp_path / "state", free_ports()).run("--detach", "--models", "tiny_cam", timeout_s=120)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.e2e.conftest import Service
-from tests.helpers.http import Reply, post, post_form, post_json, send
+from tests.helpers.http import Reply, post, post_form, post_json, put, send
 from tests.helpers.photos import cat_photo, every_kind, png_bomb
 
 KINDS = every_kind()
@@ -38,7 +38,7 @@ def test_every_way_to_send_a_request(service: Service) -> None:
     headers = {f"X_Weakseg_{name}": text for name, text in options.items()}
     replies = [
         post(service.tiny, photo, **headers),
-        send("PUT", service.tiny, photo, {name.replace("_", "-"): text for name, text in headers.items()}),
+        put(service.tiny, photo, **headers),
         post_form(service.tiny, photo, **options),
         post_json(
             service.tiny, {"image": b64(photo), "classes": ["cat", "beagle"], "refine": "none", "threshold": 0.4}

@@ -41,8 +41,12 @@ def send(
 
 def post(url: str, body: bytes, **headers: str) -> Reply:
     """A raw body; header names with underscores for hyphens."""
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return send("POST", url, body, {"Content-Type": "application/octet-stream", **named})
+    return send("POST", url, body, _named(headers))
+
+
+def put(url: str, body: bytes, **headers: str) -> Reply:
+    """As ``curl -T`` sends it."""
+    return send("PUT", url, body, _named(headers))
 
 
 def post_json(url: str, document: Any) -> Reply:
@@ -57,3 +61,8 @@ def post_form(url: str, image: bytes | None, **options: str) -> Reply:
         parts.append(f'{head}"image"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'.encode() + image + b"\r\n")
     body = b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()])
     return post(url, body, Content_Type=f"multipart/form-data; boundary={BOUNDARY}")
+
+
+def _named(headers: Mapping[str, str]) -> dict[str, str]:
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return {"Content-Type": "application/octet-stream", **named}

@@ -1,0 +1,88 @@
+"""The launcher's parts that need no server."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from scripts import archives
+from scripts.torchserve import Instance, find, find_cause, set_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = "2026-01-01T10:00:00,000 [INFO ] W-9000-m_1.0-stdout MODEL_LOG - "
+DIED = ["Torch worker started.", "Backend worker process died.", "Traceback (most recent call last):"]
+
+
+def log(*lines: str) -> str:
+    return "\n".join(PREFIX + line for line in lines)
+
+
+def test_the_cause_is_the_last_exception_of_the_chain() -> None:
+    lines = ["KeyError: 'weakseg'", "During handling of the above exception, another exception occurred:"]
+    text = log(*DIED, '  File "cam_handler.py", line 3', *lines, "weakseg.errors.ModelCardError: it has no card.")
+    assert find_cause(text) == "weakseg.errors.ModelCardError: it has no card."
+
+
+def test_the_cause_of_a_failed_import_is_not_torchserves_fallback() -> None:
+    fallback = "ModuleNotFoundError: No module named 'ts.torch_handler.cam_handler'"
+    assert (
+        find_cause(log(*DIED, "ImportError: libGL.so.1 is missing", fallback)) == "ImportError: libGL.so.1 is missing"
+    )
+    assert find_cause(log(*DIED, fallback)) == fallback
+    assert find_cause(log(*DIED)) == "see the log"
+
+
+def test_no_cause_while_no_worker_died() -> None:
+    assert find_cause(log("Torch worker started.", "ValueError: a request that went wrong")) is None
+    assert find_cause("") is None
+
+
+def test_five_ports_in_a_row_and_nothing_else_changes() -> None:
+    template = (ROOT / "config.properties").read_text()
+    changed = set_ports(template, 9000)
+    differing = [line for line, old in zip(changed.splitlines(), template.splitlines(), strict=True) if line != old]
+    assert differing == [
+        "inference_address=http://127.0.0.1:9000",
+        "management_address=http://127.0.0.1:9001",
+        "metrics_address=http://127.0.0.1:9002",
+        "grpc_inference_port=9003",
+        "grpc_management_port=9004",
+    ]
+    assert set_ports(template, 8080) == template
+
+
+@pytest.mark.parametrize("name", ["config.properties", "config.container.properties"])
+def test_every_setting_stands_once_below_its_explanation(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
+    settings = [line.partition("=")[0] for line in lines if line and not line.startswith("#")]
+    assert len(settings) == len(set(settings))
+    for before, line in itertools.pairwise(lines):
+        assert line.startswith("#") or before, f"{line!r} has no comment above"
+
+
+def test_a_note_of_an_instance_whose_processes_are_gone(tmp_path: Path) -> None:
+    (tmp_path / "instance.json").write_text(
+        '{"session": 1, "port": 8080, "models": ["m"], "store": "s", "temp": "/nowhere/weakseg-gone"}'
+    )
+    assert find(tmp_path) is None
+    assert find(tmp_path / "empty") is None
+    assert Instance(1, 8080, ("m",), "s", "/nowhere/weakseg-gone").processes() == []
+
+
+def test_the_fingerprint_changes_with_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "ROOT", tmp_path)
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "a.py").write_text("1")
+    before = archives.fingerprint(["export"])
+    (tmp_path / "export" / "__pycache__").mkdir()
+    (tmp_path / "export" / "__pycache__" / "a.pyc").write_text("compiled")
+    assert archives.fingerprint(["export"]) == before
+    (tmp_path / "export" / "a.py").write_text("2")
+    assert archives.fingerprint(["export"]) != before
+
+
+def test_the_sources_of_the_default_archive_exist() -> None:
+    for sources in (archives._SOURCES, archives._DEMO_SOURCES):
+        assert [source for source in sources if not (ROOT / source).exists()] == []
