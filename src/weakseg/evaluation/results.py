@@ -44,7 +44,7 @@ def build_results(
         "demonstration": card.weights.demonstration,
         "split": split,
         "images": len(records),
-        "refine_side_px": card.refine_side,
+        "grabcut": {"side_px": card.refine_side, "box_context": card.box_context},
         "command": command,
         "software": _software(),
         KNOWN: _summarise_class_task(card, records, plan),
@@ -54,7 +54,7 @@ def build_results(
     }
     if plan.sweep:
         side_px = min(card.refine_side, plan.sweep_side_px)
-        document["sweep"] = {"refine_side_px": side_px, **_summarise_sweep(records, plan, split, chosen)}
+        document["sweep"] = {"side_px": side_px, **_summarise_sweep(records, plan, split, chosen)}
     return document
 
 

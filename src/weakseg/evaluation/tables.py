@@ -124,9 +124,16 @@ def _render_choice(results: Document) -> str:
         how = f"on {chosen_on}, without a look at {split}."
     return (
         f"t is chosen by mIoU {how} In these tables GrabCut runs {sweep['iterations']} iteration(s) at a long side of"
-        f" at most {sweep['refine_side_px']} pixels; in the rows of the options in force, {results['refine_side_px']}."
+        f" at most {sweep['side_px']} pixels; in the rows of the options in force, {results['grabcut']['side_px']}."
+        f"{_context(results)}"
         " The paper's numbers come from VOC 2012 trainval (2913 images, 20 classes): compare the order, not the height."
     )
+
+
+def _context(results: Document) -> str:
+    context = results["grabcut"]["box_context"]
+    seen = "the whole photo" if context is None else f"the box and {context:g} of the box's sides around it"
+    return f" In the object task it sees {seen}."
 
 
 def _paper(task: str, technique: str) -> tuple[str, str]:
