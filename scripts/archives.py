@@ -86,7 +86,8 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
     """Build the default model, or the demonstration model in its place; what it was made of.
 
     Args:
-        made_of: Fingerprint of the archive that is there; a demonstration model that is up to date stays.
+        made_of: Fingerprint of the archive that is there. A demonstration model that is up to date stays, and so does
+            the real model: it is never replaced by the demonstration.
     """
     from weakseg.models.classifier import load_classifier
     from weakseg.voc import voc_groups
@@ -96,6 +97,9 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
         with _patience(DOWNLOAD_TIMEOUT_S):
             classifier = load_classifier("squeezenet1_1")
     except WeightsUnavailableError as error:
+        if archive.exists() and not open_archive(archive).card.weights.demonstration:
+            report(f"{DEFAULT_MODEL}: outdated, but kept, as its weights cannot be had again: {error}")
+            return made_of
         report(DEMO_NOTICE.format(reason=error))
         if made_of == fingerprint(_DEMO_SOURCES):
             report(f"{DEFAULT_MODEL}: the demonstration model is up to date")
@@ -109,7 +113,6 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
 def _build_demo(archive: Path, report: Report) -> None:
     from training.demo import INPUT_PX, train_demo
     from training.drawings import CLASSES
-
     from weakseg.models.classifier import load_classifier
 
     folder = sample_drawing(archive.parent).parent
