@@ -89,7 +89,6 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
         made_of: Fingerprint of the archive that is there; a demonstration model that is up to date stays.
     """
     from weakseg.models.classifier import load_classifier
-    from weakseg.voc import voc_groups
 
     try:
         report(f"{DEFAULT_MODEL}: get SqueezeNet 1.1's ImageNet weights (5 MB, once)")
@@ -102,14 +101,15 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
         else:
             _build_demo(archive, report)
         return fingerprint(_DEMO_SOURCES)
-    _export(classifier, archive, report, groups=voc_groups())
+    from export.default_models import build_squeezenet_cam
+
+    build_squeezenet_cam(classifier, archive.parent, lambda step: report(f"{DEFAULT_MODEL}: {step}"))
     return fingerprint(_SOURCES)
 
 
 def _build_demo(archive: Path, report: Report) -> None:
     from training.demo import INPUT_PX, train_demo
     from training.drawings import CLASSES
-
     from weakseg.models.classifier import load_classifier
 
     folder = sample_drawing(archive.parent).parent
