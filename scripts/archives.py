@@ -90,7 +90,6 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
             the real model: it is never replaced by the demonstration.
     """
     from weakseg.models.classifier import load_classifier
-    from weakseg.voc import voc_groups
 
     try:
         report(f"{DEFAULT_MODEL}: get SqueezeNet 1.1's ImageNet weights (5 MB, once)")
@@ -106,7 +105,9 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
         else:
             _build_demo(archive, report)
         return fingerprint(_DEMO_SOURCES)
-    _export(classifier, archive, report, groups=voc_groups())
+    from export.default_models import build_squeezenet_cam
+
+    build_squeezenet_cam(classifier, archive.parent, lambda step: report(f"{DEFAULT_MODEL}: {step}"))
     return fingerprint(_SOURCES)
 
 

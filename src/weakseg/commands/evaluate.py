@@ -9,6 +9,7 @@ import typer
 
 from weakseg.commands import flags
 from weakseg.commands.terminal import explained
+from weakseg.evaluation.techniques import SWEEP_SIDE_PX
 
 Voc = Annotated[Path, typer.Option(help="Holds VOCdevkit/VOC2012, or is that folder.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder for results.json, results.md, the figures and the records.")]
@@ -20,6 +21,9 @@ Over = Annotated[
     ),
 ]
 Sweep = Annotated[bool, typer.Option("--sweep", help="Also the paper's techniques at t = 0.1 ... 0.9.")]
+SweepSide = Annotated[
+    int, typer.Option(min=32, help="GrabCut's long side in the sweep, at most, pixels. Larger is slower.")
+]
 ThresholdsFrom = Annotated[
     Path | None,
     typer.Option(
@@ -42,6 +46,7 @@ def evaluate(
     threshold: flags.Threshold = None,
     over: Over = None,
     sweep: Sweep = False,
+    sweep_side: SweepSide = SWEEP_SIDE_PX,
     thresholds_from: ThresholdsFrom = None,
     jobs: Jobs = None,
     restart: Restart = False,
@@ -54,8 +59,8 @@ def evaluate(
     - **class task, known tags**: the classes of a photo are given, one request and one binary mask for each, as in
       the paper.
 
-    - **class task, predicted tags**: the model names the classes itself (`classes=auto`); one label per pixel over
-      background and 20 classes. Its means include the background.
+    - **class task, predicted tags**: the model picks the best-scoring of VOC's classes itself (`pick=best`); one
+      label per pixel over background and 20 classes. Its means include the background.
 
     - **object task**: class and box are given (boxes.json, or Annotations/*.xml).
 
@@ -89,6 +94,7 @@ def evaluate(
             options=options,
             over=tuple(name.strip() for name in over.split(",")) if over else None,
             sweep=sweep,
+            sweep_side_px=sweep_side,
             thresholds_from=thresholds_from,
             jobs=jobs,
             restart=restart,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.colour_archive import write_colour_archive
 from tests.unit.evaluation.conftest import Bench
 from weakseg.errors import DataError, OptionValueError, UnknownClassError
 from weakseg.evaluation import evaluator
@@ -169,3 +170,13 @@ def test_a_box_outside_its_photo_names_the_photo(bench: Bench) -> None:
     path.write_text('{"wide": [{"class": "cat", "bbox_xyxy": [0, 0, 97, 64]}]}')
     with pytest.raises(DataError, match=r"wide: box: .*outside the photo of 96 x 64"):
         evaluate(bench)
+
+
+def test_a_sweep_refines_at_its_own_size_and_says_so(bench: Bench) -> None:
+    write_colour_archive(Path("store/colours.mar"), refine_side=400)
+    results = evaluate(bench, sweep=True, sweep_side_px=320)
+    assert (results["refine_side_px"], results["sweep"]["refine_side_px"]) == (400, 320)
+    assert (
+        "a long side of at most 320 pixels; in the rows of the options in force, 400."
+        in (bench.out / "results.md").read_text()
+    )
