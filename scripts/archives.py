@@ -86,30 +86,34 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
     """Build the default model, or the demonstration model in its place; what it was made of.
 
     Args:
-        made_of: Fingerprint of the archive that is there; a demonstration model that is up to date stays.
+        made_of: Fingerprint of the archive that is there. A demonstration model that is up to date stays, and so does
+            the real model: it is never replaced by the demonstration.
     """
     from weakseg.models.classifier import load_classifier
-    from weakseg.voc import voc_groups
 
     try:
         report(f"{DEFAULT_MODEL}: get SqueezeNet 1.1's ImageNet weights (5 MB, once)")
         with _patience(DOWNLOAD_TIMEOUT_S):
             classifier = load_classifier("squeezenet1_1")
     except WeightsUnavailableError as error:
+        if archive.exists() and not open_archive(archive).card.weights.demonstration:
+            report(f"{DEFAULT_MODEL}: outdated, but kept, as its weights cannot be had again: {error}")
+            return made_of
         report(DEMO_NOTICE.format(reason=error))
         if made_of == fingerprint(_DEMO_SOURCES):
             report(f"{DEFAULT_MODEL}: the demonstration model is up to date")
         else:
             _build_demo(archive, report)
         return fingerprint(_DEMO_SOURCES)
-    _export(classifier, archive, report, groups=voc_groups())
+    from export.default_models import build_squeezenet_cam
+
+    build_squeezenet_cam(classifier, archive.parent, lambda step: report(f"{DEFAULT_MODEL}: {step}"))
     return fingerprint(_SOURCES)
 
 
 def _build_demo(archive: Path, report: Report) -> None:
     from training.demo import INPUT_PX, train_demo
     from training.drawings import CLASSES
-
     from weakseg.models.classifier import load_classifier
 
     folder = sample_drawing(archive.parent).parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ def read_request(fields: Mapping[str, Any], headers: Mapping[str, str], *, expla
     Options in the body win over ``X-Weakseg-<Option>`` headers.
 
     Args:
-        fields: Form fields to bytes or text; or ``body`` to the raw body (bytes), or to a dict where it was JSON.
+        fields: Form fields to bytes or text; or ``body`` to the raw body (bytes), or to a dict of JSON parsed before.
         headers: Header names in any case to values.
         explain: The request came to the explanations endpoint.
     Raises:
@@ -50,12 +51,14 @@ def _option_name(name: str) -> str:
 
 
 def _read_json(body: Any) -> tuple[bytes | None, dict[str, Any]]:
+    remedy = 'Send {"image": "<base64>", "classes": ["dog"], ...}.'
+    if isinstance(body, (bytes, bytearray, str)):
+        try:
+            body = json.loads(body)
+        except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, nested a thousand deep
+            raise MalformedBodyError(f"the body is not valid JSON ({error}).", field="body", remedy=remedy) from error
     if not isinstance(body, dict):
-        raise MalformedBodyError(
-            "the body is not a JSON object.",
-            field="body",
-            remedy='Send {"image": "<base64>", "classes": ["dog"], ...}.',
-        )
+        raise MalformedBodyError("the body is not a JSON object.", field="body", remedy=remedy)
     sent = dict(body)
     encoded = sent.pop(_IMAGE_FIELD, None)
     return (None if encoded is None else _from_base64(encoded)), sent

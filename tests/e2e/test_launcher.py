@@ -8,14 +8,16 @@ import signal
 import socket
 import subprocess
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.e2e.conftest import Service
-from tests.helpers.http import send
-from tests.helpers.launcher import Launcher, free_ports, session_members
+from tests.helpers.http import post, send
+from tests.helpers.launcher import ROOT, Launcher, free_ports, session_members
+from tests.helpers.photos import cat_photo
 
 CURL = "  curl "
 
@@ -70,10 +72,10 @@ def test_stop_without_a_service_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, "does not run" in done.stdout) == (0, True)
 
 
-def test_in_the_foreground_until_a_signal_comes(tiny_archive: Path, tmp_path: Path) -> None:
+def test_the_containers_way_keys_in_the_foreground_until_a_signal_comes(tiny_archive: Path, tmp_path: Path) -> None:
     shutil.copy(tiny_archive, tmp_path)
     launcher = Launcher(tmp_path, tmp_path / "state", free_ports())
-    running = launcher.popen("--models", "tiny_cam")
+    running = launcher.popen("--models", "tiny_cam", "--config", str(ROOT / "config.container.properties"))
     assert running.stdout is not None
     said = []
     for line in running.stdout:
@@ -83,8 +85,17 @@ def test_in_the_foreground_until_a_signal_comes(tiny_archive: Path, tmp_path: Pa
     else:
         pytest.fail("".join(said))
     instance = json.loads((launcher.state / "instance.json").read_text())
-    assert send("GET", f"{launcher.url}/ping").status == 200
     assert len(session_members(instance["session"])) >= 3  # TorchServe's script, its Java, a worker
+
+    assert "Authorization: Bearer" in curl_line("".join(said))
+    url = f"{launcher.url}/predictions/tiny_cam"
+    keys = json.loads((launcher.state / "key_file.json").read_text())
+    assert datetime.fromisoformat(keys["inference"]["expiration time"]) > datetime.now(UTC) + timedelta(days=300)
+    assert post(url, cat_photo()).json["type"] == "InvalidKeyException"
+    assert post(url, cat_photo(), Authorization=f"Bearer {keys['inference']['key']}").status == 200
+    management_key = {"Authorization": f"Bearer {keys['management']['key']}"}
+    refused = send("POST", f"{launcher.management_url}/models?url=tiny_cam.mar&model_name=b", headers=management_key)
+    assert refused.status >= 400
 
     running.send_signal(signal.SIGTERM)
     rest, _ = running.communicate(timeout=60)
@@ -92,6 +103,7 @@ def test_in_the_foreground_until_a_signal_comes(tiny_archive: Path, tmp_path: Pa
     assert session_members(instance["session"]) == []
     assert not Path(instance["temp"]).exists()
     assert not (launcher.state / "instance.json").exists()
+    assert not (launcher.state / "key_file.json").exists()
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_start_with_its_cause(tiny_archive: Path, tmp_path: Path) -> None:

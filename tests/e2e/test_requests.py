@@ -125,6 +125,7 @@ def test_a_mistake_is_explained(service: Service, mistake: str) -> None:
 def test_mistakes_in_the_body_and_in_headers(service: Service) -> None:
     replies = {
         "broken JSON": post(service.tiny, b'{"image": "abc"', Content_Type="application/json"),
+        "JSON a thousand deep": post(service.tiny, b"[" * 100_000, Content_Type="application/json"),
         "a JSON list": post_json(service.tiny, ["image"]),
         "broken base64": post_json(service.tiny, {"image": "%%%"}),
         "JSON without an image": post_json(service.tiny, {"classes": ["cat"]}),
@@ -135,6 +136,7 @@ def test_mistakes_in_the_body_and_in_headers(service: Service) -> None:
     found = {mistake: (reply.status, reply.json["error"]["code"]) for mistake, reply in replies.items()}
     assert found == {
         "broken JSON": (400, "body_malformed"),
+        "JSON a thousand deep": (400, "body_malformed"),
         "a JSON list": (400, "body_malformed"),
         "broken base64": (400, "body_malformed"),
         "JSON without an image": (400, "image_missing"),

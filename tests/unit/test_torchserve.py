@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -63,12 +66,11 @@ def test_every_setting_stands_once_below_its_explanation(name: str) -> None:
 
 
 def test_a_note_of_an_instance_whose_processes_are_gone(tmp_path: Path) -> None:
-    (tmp_path / "instance.json").write_text(
-        '{"session": 1, "port": 8080, "models": ["m"], "store": "s", "temp": "/nowhere/weakseg-gone"}'
-    )
+    gone = Instance(os.getsid(0), 8080, ("m",), tmp_path, tmp_path, tmp_path / "weakseg-gone")
+    assert gone.processes() == [], "the session id lives on, but it is another program's"
+    (tmp_path / "instance.json").write_text(json.dumps(asdict(gone), default=str))
     assert find(tmp_path) is None
     assert find(tmp_path / "empty") is None
-    assert Instance(1, 8080, ("m",), "s", "/nowhere/weakseg-gone").processes() == []
 
 
 def test_the_fingerprint_changes_with_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,3 +62,15 @@ def test_a_form_field_that_is_no_text() -> None:
 def test_no_image_is_left_to_the_pipeline() -> None:
     assert read_request({}, {}).image is None
     assert read_request({"body": {}}, {}).image is None
+
+
+@pytest.mark.parametrize("body", [b'{"classes": ["dog"], "threshold": 0.5}', '{"classes": ["dog"], "threshold": 0.5}'])
+def test_json_that_the_server_left_unparsed(body: bytes | str) -> None:
+    request = read_request({"body": body}, {"Content-Type": "application/json"})
+    assert request.options == {"classes": ["dog"], "threshold": 0.5}
+
+
+@pytest.mark.parametrize("body", [b'{"classes": ', b"\xff\xfe{}", b"", b"[" * 100_000, "no"])
+def test_json_that_is_none(body: bytes | str) -> None:
+    with pytest.raises(MalformedBodyError, match="not valid JSON"):
+        read_request({"body": body}, {"Content-Type": "application/json"})

@@ -59,8 +59,8 @@ def evaluate(
     - **class task, known tags**: the classes of a photo are given, one request and one binary mask for each, as in
       the paper.
 
-    - **class task, predicted tags**: the model names the classes itself (`classes=auto`); one label per pixel over
-      background and 20 classes. Its means include the background.
+    - **class task, predicted tags**: the model picks the best-scoring of VOC's classes itself (`pick=best`); one
+      label per pixel over background and 20 classes. Its means include the background.
 
     - **object task**: class and box are given (boxes.json, or Annotations/*.xml).
 

@@ -15,6 +15,7 @@ from weakseg.errors import DataError, RequestError
 from weakseg.evaluation.metrics import confuse, count_pixels
 from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, SWEEP_SIDE_PX, sweep_settings
 from weakseg.evaluation.voc import LabelledBox, Sample
+from weakseg.labels import Vocabulary
 from weakseg.options import Options, parse_options
 from weakseg.pipeline import Pipeline
 from weakseg.types import Mask, Rgb, Segmentation
@@ -43,6 +44,11 @@ class Plan:
 
     def options(self, classes: str, box: str | None = None) -> Options:
         return parse_options({**self.flags, "classes": classes, **({"box": box} if box else {})})
+
+    def tag_options(self, vocabulary: Vocabulary) -> Options:
+        """Predicted tags: the best-scoring of the VOC classes that the model knows."""
+        known = [name for name in VOC_CLASSES if name in vocabulary.names]
+        return parse_options({**self.flags, "classes": known or "auto", "pick": "best"})
 
     @property
     def sweep_iterations(self) -> int:
@@ -120,8 +126,8 @@ class _Counter:
             self._add(OBJECT, GRABCUT, labelled.name, truth, segmentation)
 
     def confuse_tags(self) -> list[list[int]]:
-        """Predicted tags: the model names the classes itself; one label per pixel over background and all classes."""
-        segmentation = self._segment(PREDICTED, self._plan.options("auto"))[IN_FORCE]
+        """Predicted tags: the model picks the class itself; one label per pixel over background and all classes."""
+        segmentation = self._segment(PREDICTED, self._plan.tag_options(self._pipeline.vocabulary))[IN_FORCE]
         predicted = translate_labels(segmentation)
         confusion = confuse(self._truth, predicted, len(VOC_CLASSES) + 1, VOID)  # (21, 21)
         return [[*map(int, entry), int(confusion[tuple(entry)])] for entry in np.argwhere(confusion)]

@@ -113,7 +113,7 @@ def _shown(path: Path) -> str:
 
 def _check(card: ModelCard, plan: Plan) -> None:
     """Before hours of work: are all options valid, and does the model know all classes?"""
-    card.settings(plan.options("auto"))
+    card.settings(plan.tag_options(card.vocabulary()))
     for name in plan.over:
         card.vocabulary().resolve(name)
 

@@ -1,0 +1,100 @@
+"""What the load test asks: good requests of every kind, and bad ones with the error that they must get."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tests.load.photos import Photo
+
+FORMATS = ("mask", "mask", "mask", "json", "json", "cutout", "overlay", "heatmap", "npz")  # as often as it is listed
+BAD_SHARE = 0.1
+VARIETY = 60  # different good requests
+
+
+class Transport(StrEnum):
+    RAW = "raw body, options as headers"
+    FORM = "multipart form"
+    JSON = "JSON with base64"
+
+
+@dataclass(frozen=True, slots=True)
+class GoodRequest:
+    photo: Photo
+    options: Mapping[str, str]
+    transport: Transport
+
+    @property
+    def key(self) -> str:
+        """Requests with the same key must get the same mask, however they are sent and whatever shares their batch."""
+        return f"{self.photo.name} {sorted(self.options.items())}"
+
+    def arguments(self) -> dict[str, Any]:
+        """For ``requests.post``."""
+        if self.transport is Transport.FORM:
+            return {"files": {"image": ("photo", self.photo.encoded, self.photo.media_type)}, "data": self.options}
+        if self.transport is Transport.JSON:
+            document = {"image": base64.b64encode(self.photo.encoded).decode(), **self.options}
+            return {"data": json.dumps(document), "headers": {"Content-Type": "application/json"}}
+        headers = {f"X-Weakseg-{name.replace('_', '-')}": value for name, value in self.options.items()}
+        return {"data": self.photo.encoded, "headers": {"Content-Type": self.photo.media_type, **headers}}
+
+
+@dataclass(frozen=True, slots=True)
+class BadRequest:
+    body: bytes
+    status: int
+    code: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self) -> dict[str, Any]:
+        """For ``requests.post``."""
+        return {"data": self.body, "headers": {"Content-Type": "application/octet-stream", **self.headers}}
+
+
+def make_bad_requests(photo: Photo) -> list[BadRequest]:
+    """One per kind of mistake.
+
+    Args:
+        photo: A good JPEG.
+    """
+    good = photo.encoded
+    return [
+        BadRequest(b"This is no picture.", 415, "image_unreadable"),
+        BadRequest(good[: len(good) // 2], 400, "image_truncated"),
+        BadRequest(good, 400, "class_unknown", {"X-Weakseg-Classes": "unicorn"}),
+        BadRequest(good, 400, "option_invalid", {"X-Weakseg-Threshold": "very"}),
+        BadRequest(good, 400, "option_invalid", {"X-Weakseg-Box": "0,0,99999,99999"}),
+        BadRequest(good, 400, "option_unknown", {"X-Weakseg-Colour": "red"}),
+        BadRequest(good, 406, "format_not_acceptable", {"Accept": "text/html"}),
+    ]
+
+
+def draw_request(chance: random.Random, photos: Sequence[Photo], labels: Sequence[str]) -> GoodRequest:
+    """A good request at random: one of VARIETY questions, so that each is asked again, sent in any of the ways.
+
+    Args:
+        labels: Names that the model knows.
+    """
+    transport = chance.choice(list(Transport))
+    question = random.Random(chance.randrange(VARIETY))
+    photo = question.choice(photos)
+    options = {"format": question.choice(FORMATS), **_draw_task(question, photo, labels), **_draw_refinement(question)}
+    return GoodRequest(photo, options, transport)
+
+
+def _draw_task(chance: random.Random, photo: Photo, labels: Sequence[str]) -> dict[str, str]:
+    width, height = photo.size_wh
+    box = {"box": f"{width // 5},{height // 4},{width - 3},{height - 7}"}
+    one, two = chance.choice(labels), ",".join(chance.sample(labels, 2))
+    return chance.choice([{}, {}, {"classes": one}, {"classes": two}, box, {"classes": one, **box}])
+
+
+def _draw_refinement(chance: random.Random) -> dict[str, str]:
+    without: dict[str, str] = {"refine": "none"}
+    return chance.choice([{}, without, without, {"refine": "none", "threshold": "0.5"}, {"grabcut_mode": "f_pf"}])

@@ -1,0 +1,59 @@
+"""The archives that the benchmark serves; TorchServe itself is not started."""
+
+from __future__ import annotations
+
+import socket
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks import service
+from benchmarks.naive import Recipe
+from scripts import torchserve
+from tests.helpers.colour_archive import colour_card, write_colour_archive
+from weakseg.archive import CONFIG_FILE, open_archive
+from weakseg.runtime import TORCHSCRIPT_FILE
+
+
+def test_the_recipe_is_what_the_card_does_without_options() -> None:
+    card = colour_card(
+        refine_side=400,
+        photo_task={"refine": "none", "grabcut_mode": [0.1, 0.2, 0.9], "iterations": 3, "threshold": 0.4},
+    )
+    assert service.recipe_of(card) == Recipe((0.1, 0.2, 0.9), 3, 400, 0.4)
+    assert service.recipe_of(colour_card(photo_task={"grabcut_mode": "pf_pb"})).levels == (0.0, 0.3, 1.0)
+
+
+def test_a_copied_archive_has_another_name_and_serving_but_the_same_graph(tmp_path: Path) -> None:
+    source, target = write_colour_archive(tmp_path / "colours.mar"), tmp_path / "other.mar"
+    service.copy_archive(source, target, batchSize=1)
+    old, new = open_archive(source), open_archive(target)
+    assert new.card == old.card.model_copy(update={"name": "other"})
+    assert new.read_file(TORCHSCRIPT_FILE) == old.read_file(TORCHSCRIPT_FILE)
+    assert yaml.safe_load(new.read_file(CONFIG_FILE))["batchSize"] == 1
+
+
+def test_the_naive_archive_holds_its_handler_and_recipe(tmp_path: Path) -> None:
+    service.write_naive_archive(tmp_path / "naive.mar", Recipe((0.1, 0.2, 0.9), 3, 400, 0.4), threads=2)
+    with zipfile.ZipFile(tmp_path / "naive.mar") as archive:
+        assert "naive_handler.py" in archive.namelist()
+        config = yaml.safe_load(archive.read(CONFIG_FILE))
+    assert (config["minWorkers"], config["batchSize"]) == (1, 1)
+    assert config["naive"] == {
+        "levels": [0.1, 0.2, 0.9],
+        "iterations": 3,
+        "side_px": 400,
+        "threshold": 0.4,
+        "threads": 2,
+    }
+
+
+def test_ports_in_use_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind((torchserve.HOST, 0))
+        busy = taken.getsockname()[1]
+        assert not service._is_free(busy)
+    monkeypatch.setattr(service, "_is_free", lambda port: port >= 20085)
+    assert service.find_free_ports() == 20090
