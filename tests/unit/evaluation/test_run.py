@@ -36,8 +36,8 @@ def test_known_tags_by_hand(bench: Bench) -> None:
 
 def test_predicted_tags_by_hand(bench: Bench) -> None:
     predicted = evaluate(bench)["predicted_tags"]
-    # tall: the dog (the horse's pixels) is the only label above the tag threshold, so the cat is missed too.
-    # sky is no VOC class: background. wide: as with known tags.
+    # tall: the dog (the horse's pixels) scores best, so the cat is missed.
+    # wide: sky scores best, but is no VOC class; the cat is picked, as with known tags.
     cat, background = 768 / (768 + 256 + 256 + 768), 8832 / (8832 + 256 + 256 + 768)
     assert predicted["over"] == ["background", "cat"]
     assert predicted["per_class"]["cat"]["iou"] == cat == 0.375
