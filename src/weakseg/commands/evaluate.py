@@ -31,6 +31,7 @@ ThresholdsFrom = Annotated[
         show_default="the best t of this very split, as in the paper",
     ),
 ]
+Every = Annotated[int, typer.Option(min=1, help="Use each n-th photo of the split: quicker, and noisier.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes, one thread each.", show_default="all cores")]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget the finished photos of an earlier run.")]
 
@@ -48,6 +49,7 @@ def evaluate(
     sweep: Sweep = False,
     sweep_side: SweepSide = SWEEP_SIDE_PX,
     thresholds_from: ThresholdsFrom = None,
+    every: Every = 1,
     jobs: Jobs = None,
     restart: Restart = False,
     out: Out = Path("out/evaluation"),
@@ -96,6 +98,7 @@ def evaluate(
             sweep=sweep,
             sweep_side_px=sweep_side,
             thresholds_from=thresholds_from,
+            every=every,
             jobs=jobs,
             restart=restart,
             out=out,

@@ -31,6 +31,7 @@ class Order:
         model: Name in ``store``, or path of an archive.
         options: Options of every request (refine, grabcut_mode, iterations, threshold) as text.
         over: VOC classes; None: those that have boxes in the split.
+        every: Use each n-th photo of the split.
         jobs: Worker processes; None: one per core.
     """
 
@@ -44,6 +45,7 @@ class Order:
     sweep: bool = False
     sweep_side_px: int = SWEEP_SIDE_PX
     thresholds_from: Path | None = None
+    every: int = 1
     jobs: int | None = None
     restart: bool = False
 
@@ -63,7 +65,7 @@ def run(order: Order, say: Callable[[str], None]) -> Document:
     model = find_archive(order.model, order.store)
     card = open_archive(model).card
     chosen = read_thresholds(order.thresholds_from) if order.thresholds_from else None
-    samples = read_split(order.voc, order.split)
+    samples = read_split(order.voc, order.split)[:: order.every]
     plan = Plan(choose_classes(order.over, samples), order.options, order.sweep, order.sweep_side_px)
     _check(card, plan)
     fingerprint = take_fingerprint(model, _inputs(order, samples, plan))
@@ -96,6 +98,7 @@ def command_line(order: Order) -> str:
     parts = ["weakseg", "evaluate", "--voc", _shown(order.voc), "--split", order.split, "--model", _model_name(order)]
     for name, value in order.options.items():
         parts += [f"--{name.replace('_', '-')}", value]
+    parts += ["--every", str(order.every)] if order.every > 1 else []
     parts += ["--over", ",".join(order.over)] if order.over else []
     parts += ["--sweep", "--sweep-side", str(order.sweep_side_px)] if order.sweep else []
     parts += ["--thresholds-from", _shown(order.thresholds_from)] if order.thresholds_from else []

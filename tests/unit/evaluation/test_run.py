@@ -180,3 +180,10 @@ def test_a_sweep_refines_at_its_own_size_and_says_so(bench: Bench) -> None:
     page = (bench.out / "results.md").read_text()
     assert "a long side of at most 320 pixels; in the rows of the options in force, 400." in page
     assert "In the object task it sees the box and 0.5 of the box's sides around it." in page
+
+
+def test_every_second_photo(bench: Bench) -> None:
+    results = evaluate(bench, every=2)
+    assert results["images"] == 1
+    assert results["known_tags"]["miou"] == 768 / (768 + 512), "the first one, wide"
+    assert "--every 2" in results["command"]
