@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from benchmarks.naive import Recipe
 from scripts import torchserve
-from scripts.torchserve import Instance
+from scripts.torchserve import Instance, ServiceError, Wanted
 from weakseg.archive import CONFIG_FILE
 from weakseg.card import CARD_KEY, ModelCard
 from weakseg.options import Options, Refine
@@ -79,18 +77,18 @@ def running(write_archives: Callable[[Path], Sequence[str]], on_progress: Callab
         store, state = Path(folder) / "store", Path(folder) / "state"
         store.mkdir()
         state.mkdir()
-        names = write_archives(store)
-        instance = torchserve.start(ROOT / "config.properties", store, names, state, find_free_ports())
+        wanted = Wanted(tuple(write_archives(store)), find_free_ports(), store, state, ROOT / "config.properties")
+        instance = torchserve.start(wanted)
         try:
-            torchserve.wait_until_ready(instance, state, on_progress)
+            torchserve.wait_until_ready(instance, on_progress)
             yield instance
         finally:
-            torchserve.stop(instance, state)
+            torchserve.stop(instance)
 
 
-def describe_workers(instance: Instance, name: str) -> dict[str, Any]:
+def describe_workers(instance: Instance, name: str) -> dict[str, int]:
     """What TorchServe itself says of a model: number of workers, batch size and delay."""
-    (described,) = torchserve.ask(f"{instance.management_url}/models/{name}")
+    (described,) = instance.ask("management", f"/models/{name}")
     return {
         "workers": len(described["workers"]),
         "batchSize": described["batchSize"],
@@ -99,21 +97,16 @@ def describe_workers(instance: Instance, name: str) -> dict[str, Any]:
 
 
 def find_free_ports() -> int:
-    """The first of as many free ports in a row as TorchServe takes. (Another program may take one before it does.)"""
-    count = len(torchserve.PORTS)
+    """The first of as many free ports in a row as TorchServe takes.
+
+    Raises:
+        ServiceError: none between 20080 and 30000.
+    """
     for first in range(20080, 30000, 10):
-        if all(_is_free(port) for port in range(first, first + count)):
+        with suppress(ServiceError):
+            torchserve.check_ports(first)
             return first
-    raise torchserve.ServiceError(f"No {count} free ports in a row between 20080 and 30000.")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((torchserve.HOST, port))
-        except OSError:
-            return False
-        return True
+    raise ServiceError("No free ports in a row between 20080 and 30000.")
 
 
 def _changed_config(content: bytes, name: str, serving: dict[str, int]) -> str:

@@ -7,14 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+
+from tests.e2e.conftest import Service
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_five_seconds_of_mixed_load_without_a_wrong_answer(service: Any, tmp_path: Path) -> None:
+def test_mixed_load_without_a_wrong_answer(service: Service, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "locust", "-f", "tests/load/locustfile.py", "--headless", "--only-summary"]
-    command += ["-u", "4", "-r", "4", "-t", "5s", "--stop-timeout", "60s", "--csv", str(tmp_path / "load")]
+    command += ["-u", "4", "-r", "4", "-t", "8s", "--stop-timeout", "60s", "--csv", str(tmp_path / "load")]
     done = subprocess.run(
         [*command, "--host", service.launcher.url], cwd=ROOT, env=_environment(), capture_output=True, text=True
     )

@@ -4,10 +4,10 @@ Against a running service (``./scripts/serve --detach``), from the repository's 
 
     python -m locust -f tests/load/locustfile.py --headless -u 8 -r 8 -t 60s --host http://127.0.0.1:8080
 
-It exits with 1 if any answer was wrong: a 200 whose mask has another size than the photo or other areas than its header
-says, a bad request that does not get its own error, or one request that gets two different masks, which must not
-depend on how it was sent or on what shared its batch. WEAKSEG_MODEL names another model than squeezenet_cam;
-WEAKSEG_SEED another sequence of requests.
+It exits with 1 if there was no answer, or if any was wrong: a 200 whose mask has another size than the photo or other
+areas than its header says, a bad request that does not get its own error, or one request that gets two different masks,
+which must not depend on how it was sent or on what shared its batch. WEAKSEG_MODEL names another model than
+squeezenet_cam; WEAKSEG_SEED another sequence of requests.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import os
 import random
 from typing import Any
 
-from locust import HttpUser, constant, task
+from locust import HttpUser, constant, events, task
 from locust.clients import ResponseContextManager
+from locust.env import Environment
 
 from tests.load.checks import PICTURE_MODES, find_error_fault, find_fault
 from tests.load.mix import BAD_SHARE, BadRequest, GoodRequest, Transport, draw_request, make_bad_requests
@@ -31,6 +32,12 @@ BAD_REQUESTS = make_bad_requests(PHOTOS[0])
 
 _user_numbers = itertools.count(int(os.environ.get("WEAKSEG_SEED", "0")))
 _digests: dict[str, str] = {}  # of the picture that each request got first, over all users
+
+
+@events.quitting.add_listener
+def _fail_without_answers(environment: Environment, **_: Any) -> None:
+    if environment.stats.total.num_requests == 0:
+        environment.process_exit_code = 1
 
 
 class Caller(HttpUser):

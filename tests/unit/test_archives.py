@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from export import default_models
 from export.archive import write_archive
 from scripts import archives
 from tests.helpers.fakes import make_card
@@ -35,7 +36,10 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         )  # fmt: skip
         made.append(card.version)
 
-    monkeypatch.setattr(archives, "_export", lambda _, archive, *__, **___: write(archive, demonstration=False))
+    def build(_: object, directory: Path, __: object) -> None:
+        write(directory / f"{archives.DEFAULT_MODEL}.mar", demonstration=False)
+
+    monkeypatch.setattr(default_models, "build_squeezenet_cam", build)
     monkeypatch.setattr(archives, "_build_demo", lambda archive, _: write(archive, demonstration=True))
     monkeypatch.setattr(archives, "fingerprint", lambda sources: f"{SOURCES['sources']}-{len(sources)}")
     monkeypatch.setitem(SOURCES, "sources", "1")
@@ -65,7 +69,9 @@ def test_built_once_and_again_when_a_source_changes(built: list[str], tmp_path: 
     assert built == ["1.0"]
     SOURCES["sources"] = "2"
     ensure(tmp_path)
-    assert built == ["1.0", "1.0"]
+    (tmp_path / "squeezenet_cam.mar").unlink()
+    ensure(tmp_path)
+    assert built == ["1.0", "1.0", "1.0"]
 
 
 def test_the_demonstration_gives_way_to_the_weights(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import zipfile
 from pathlib import Path
 
@@ -51,9 +50,9 @@ def test_the_naive_archive_holds_its_handler_and_recipe(tmp_path: Path) -> None:
 
 
 def test_ports_in_use_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as taken:
-        taken.bind((torchserve.HOST, 0))
-        busy = taken.getsockname()[1]
-        assert not service._is_free(busy)
-    monkeypatch.setattr(service, "_is_free", lambda port: port >= 20085)
-    assert service.find_free_ports() == 20090
+    def check_ports(first: int) -> None:
+        if first <= 20090:
+            raise torchserve.ServiceError(f"{first} is in use")
+
+    monkeypatch.setattr(torchserve, "check_ports", check_ports)
+    assert service.find_free_ports() == 20100
