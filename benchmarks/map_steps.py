@@ -35,8 +35,8 @@ THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.02), 2)
 PLAIN, SHARP = (0.0, 0.3, 1.0), (0.15, 0.4, 0.8)  # PF PB at the paper's t, and the default model's levels
 
 NOTE = (
-    "mIoU in percent over the classes that have boxes; class task, known tags. `map`: the thresholded map, its t chosen "
-    "on the first split and used on the second. `network ms`: one forward pass, one thread, median over the photos of the "
+    "mIoU in percent over the classes that have boxes; class task, known tags. `map`: the thresholded map, its t "
+    "chosen on the first split and used on the second. `network ms`: one forward pass, one thread, median over the "
     "second split. GrabCut's levels belong to the row."
 )
 
@@ -130,7 +130,7 @@ def open_step(step: Step, classifier: Classifier, folder: Path) -> Pipeline:
 
 
 def measure(pipeline: Pipeline, step: Step, samples: Sequence[Sample], over: tuple[str, ...]) -> Tally:
-    """Known tags: one forward pass per photo and class, refined at every threshold, and by GrabCut if the step says so."""
+    """Known tags: one forward pass per photo and class, refined at every threshold, and by GrabCut if the step says."""
     tally = Tally(over)
     for sample in samples:
         rgb, truth = sample.read(pipeline.limits)
