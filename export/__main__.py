@@ -133,6 +133,10 @@ def export(
     temperature: Annotated[
         float, typer.Option(help="Of --member-weighting softmax; higher is closer to mean.", rich_help_panel=MAPS)
     ] = 1.0,
+    size_correction: Annotated[
+        float,
+        typer.Option(help="How far a group's score is corrected for its number of classes.", rich_help_panel=MAPS),
+    ] = 0.0,
     name: Annotated[
         str | None,
         typer.Option(help="Model name in the service. Default: NETWORK_cam.", rich_help_panel=SERVING),
@@ -192,6 +196,7 @@ def export(
                 flip=flip,
                 member_weighting=member_weighting.value,
                 temperature=temperature,
+                size_correction=size_correction,
             ),
             hw=parse_hw(size) if size else None,
             serving=Serving(workers, batch_size, max_batch_delay),

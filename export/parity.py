@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 
 import numpy as np
@@ -34,18 +35,19 @@ def check_parity(
     Raises:
         ParityError: shapes or chosen labels differ, or a score or map differs by more than the tolerance; says where.
     """
-    runtimes: list[Runtime] = [
-        TorchScriptRuntime(torchscript, threads=torch.get_num_threads(), gpu=None),
-        OnnxRuntime(onnx, threads=torch.get_num_threads(), gpu=None),
-    ]
     sizes = parity_sizes(hw)
-    largest = {runtime.name: {"scores": 0.0, "maps": 0.0} for runtime in runtimes}
-    for images, labels in parity_inputs(sizes, label_count=graph.membership.shape[0]):
-        expected = run_eager(graph, images, labels)
-        for runtime in runtimes:
-            found = compare(expected, runtime.run(images, labels), tolerance, f"{runtime.name} at {images.shape}")
-            for name, difference in found.items():
-                largest[runtime.name][name] = max(largest[runtime.name][name], difference)
+    largest = {name: {"scores": 0.0, "maps": 0.0} for name in ("torchscript", "onnx")}
+    with one_thread():
+        runtimes: list[Runtime] = [
+            TorchScriptRuntime(torchscript, threads=1, gpu=None),
+            OnnxRuntime(onnx, threads=1, gpu=None),
+        ]
+        for images, labels in parity_inputs(sizes, label_count=graph.membership.shape[0]):
+            expected = run_eager(graph, images, labels)
+            for runtime in runtimes:
+                found = compare(expected, runtime.run(images, labels), tolerance, f"{runtime.name} at {images.shape}")
+                for name, difference in found.items():
+                    largest[runtime.name][name] = max(largest[runtime.name][name], difference)
     return {
         "tolerance": tolerance,
         "sizes_hw": [list(size) for size in sizes],
@@ -53,6 +55,17 @@ def check_parity(
         "labels": list(LABEL_COUNTS),
         "largest_difference_from_eager": largest,
     }
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As it serves; and on a busy machine threads that wait for each other take ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_eager(graph: CamGraph, images: Images, labels: Labels) -> GraphOutput:

@@ -7,15 +7,12 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from weakseg.archive import find_archive, open_archive
 from weakseg.card import ModelCard
 from weakseg.errors import WeightsUnavailableError
 
-if TYPE_CHECKING:  # PyTorch takes seconds to import, and most starts need none of it: imported where something is built
-    from weakseg.models.classifier import Classifier
-
+# Whatever needs PyTorch is imported where something is built: it takes seconds, and most starts build nothing.
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_MODEL = "squeezenet_cam"
 DOWNLOAD_TIMEOUT_S = 20  # of silence on the line
@@ -75,7 +72,7 @@ def _ensure_default(archive: Path, report: Report) -> None:
     noted = stamp.read_text(encoding="utf-8").split() if stamp.exists() else ["", ""]
     if archive.exists() and noted[1] != _sha256(archive):
         report(f"{DEFAULT_MODEL}: not made by this program, so it is served as it is")
-    elif noted[0] == fingerprint(_SOURCES):
+    elif archive.exists() and noted[0] == fingerprint(_SOURCES):
         report(f"{DEFAULT_MODEL}: up to date")
     else:
         made_of = _build(archive, report, made_of=noted[0] if archive.exists() else "")
@@ -86,30 +83,34 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
     """Build the default model, or the demonstration model in its place; what it was made of.
 
     Args:
-        made_of: Fingerprint of the archive that is there; a demonstration model that is up to date stays.
+        made_of: Fingerprint of the archive that is there. A demonstration model that is up to date stays, and so does
+            the real model: it is never replaced by the demonstration.
     """
+    from export.default_models import build_squeezenet_cam
     from weakseg.models.classifier import load_classifier
-    from weakseg.voc import voc_groups
 
     try:
         report(f"{DEFAULT_MODEL}: get SqueezeNet 1.1's ImageNet weights (5 MB, once)")
         with _patience(DOWNLOAD_TIMEOUT_S):
             classifier = load_classifier("squeezenet1_1")
     except WeightsUnavailableError as error:
+        if archive.exists() and not open_archive(archive).card.weights.demonstration:
+            report(f"{DEFAULT_MODEL}: outdated, but kept, as its weights cannot be had again: {error}")
+            return made_of
         report(DEMO_NOTICE.format(reason=error))
         if made_of == fingerprint(_DEMO_SOURCES):
             report(f"{DEFAULT_MODEL}: the demonstration model is up to date")
         else:
             _build_demo(archive, report)
         return fingerprint(_DEMO_SOURCES)
-    _export(classifier, archive, report, groups=voc_groups())
+    build_squeezenet_cam(classifier, archive.parent, lambda step: report(f"{DEFAULT_MODEL}: {step}"))
     return fingerprint(_SOURCES)
 
 
 def _build_demo(archive: Path, report: Report) -> None:
+    from export.build import build_archive
     from training.demo import INPUT_PX, train_demo
     from training.drawings import CLASSES
-
     from weakseg.models.classifier import load_classifier
 
     folder = sample_drawing(archive.parent).parent
@@ -119,18 +120,13 @@ def _build_demo(archive: Path, report: Report) -> None:
     names = folder / "classes.txt"
     names.write_text("\n".join(CLASSES), encoding="utf-8")
     classifier = load_classifier("demo", result.checkpoint, classes=names, licence="none needed: made here")
-    _export(classifier, archive, report, hw=(INPUT_PX, INPUT_PX), card_fields={"version": "demo"})
-
-
-def _export(classifier: Classifier, archive: Path, report: Report, **settings: Any) -> None:
-    from export.build import build_archive
-
     build_archive(
         classifier,
         name=DEFAULT_MODEL,
         directory=archive.parent,
+        hw=(INPUT_PX, INPUT_PX),
+        card_fields={"version": "demo"},
         on_step=lambda step: report(f"{DEFAULT_MODEL}: {step}"),
-        **settings,
     )
 
 

@@ -25,6 +25,7 @@ from weakseg.errors import WeaksegError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -32,6 +33,7 @@ class Interrupted(Exception):
     """Somebody wants this program to end."""
 
 
+@app.command()
 def serve(
     detach: Annotated[bool, typer.Option("--detach", help="Return once the service is ready.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the service.")] = False,
@@ -196,4 +198,4 @@ def _signals_raise() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    typer.run(serve)
+    app(prog_name="./scripts/serve")

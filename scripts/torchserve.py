@@ -210,7 +210,7 @@ def is_ready(instance: Instance, model: str) -> bool:
     try:
         instance.ask("inference", "/ping")
         (described,) = instance.ask("management", f"/models/{model}")
-    except OSError:
+    except (OSError, json.JSONDecodeError):  # not up yet; the key file may be half written
         return False
     workers = described["workers"]
     return len(workers) >= described["minWorkers"] and all(worker["status"] == "READY" for worker in workers)

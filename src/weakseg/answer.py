@@ -125,6 +125,7 @@ def options_in_force(options: Options, settings: Settings, chosen: Format) -> di
     """Every option as it was applied, JSON-ready; what does not apply is left out."""
     in_force = {
         "classes": list(options.classes),
+        "pick": str(options.pick) if len(options.classes) > 1 else None,
         **settings.model_dump(mode="json"),
         "box": options.box.as_list() if options.box else None,
         "format": str(chosen),

@@ -23,6 +23,11 @@ class Refine(StrEnum):
     GRABCUT = "grabcut"
 
 
+class Pick(StrEnum):
+    ALL = "all"
+    BEST = "best"
+
+
 class Format(StrEnum):
     MASK = "mask"
     CUTOUT = "cutout"
@@ -135,6 +140,15 @@ class Options(BaseModel):
             },
         ),
     ] = ("auto",)
+    pick: Annotated[
+        Pick,
+        BeforeValidator(_lower),
+        Field(
+            description="Of several `classes`: `all`: one mask each; `best`: only the one that scores best, for "
+            "photos that show one of a known set.",
+            json_schema_extra={"remedy": "Send one of: all, best."},
+        ),
+    ] = Pick.ALL
     refine: Annotated[
         Refine | None,
         BeforeValidator(_lower),

@@ -18,7 +18,7 @@ from weakseg.answer import Provenance, encode_answer, encode_error, negotiate_fo
 from weakseg.card import ModelCard, Settings
 from weakseg.codec.decode import Limits, decode_image
 from weakseg.errors import MissingImageError, OptionValueError, RequestError
-from weakseg.options import Format, Options, parse_options
+from weakseg.options import Format, Options, Pick, parse_options
 from weakseg.preprocess import prepare
 from weakseg.refine.refine import cut_box, refine_maps
 from weakseg.runtime import Runtime
@@ -162,10 +162,8 @@ class Pipeline:
         if output is None:
             return self._cut_box(plan)
         scores, chosen, maps = output.scores[0], output.chosen[0], output.maps[0]  # (L,) (K,) (K, h', w')
-        if plan.options.classes == ("auto",):
-            kept = scores[chosen] >= self.card.tag_threshold
-            kept[0] = True  # the best label, whatever its score
-            chosen, maps = chosen[kept], maps[kept]
+        kept = self._kept(plan.options, scores[chosen])
+        chosen, maps = chosen[kept], maps[kept]
         names = tuple(self.vocabulary.names[index] for index in chosen)
         refined = refine_maps(
             plan.rgb,
@@ -184,6 +182,16 @@ class Pipeline:
         return Segmentation(
             plan.rgb, refined.label_map, maps, plan.geometry, segments, self._top_scores(scores), refined.warnings
         )
+
+    def _kept(self, options: Options, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which of the maps asked for are answered: (K,) scores to (K,) bool, at least one True."""
+        best = np.zeros(len(scores), bool)
+        best[scores.argmax()] = True
+        if options.pick is Pick.BEST:
+            return best
+        if options.classes == ("auto",):
+            return best | (scores >= self.card.tag_threshold)
+        return np.ones(len(scores), bool)
 
     def _cut_box(self, plan: Plan) -> Segmentation:
         """Naked GrabCut."""

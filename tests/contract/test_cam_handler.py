@@ -21,6 +21,7 @@ from PIL import Image
 
 from tests.helpers.photos import cat_photo as photo
 from weakseg.answer import encode_error
+from weakseg.options import OPTION_NAMES
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ResourceWarning)  # files that TorchServe leaves open
@@ -206,7 +207,7 @@ def test_custom_metadata(service: Service) -> None:
     assert (told["runtime"], told["device"]) == ("onnx", "cpu")
     assert "random" in told["weights"]
     assert told["licence"]
-    assert set(told["options"]) == {"classes", "refine", "grabcut_mode", "iterations", "threshold", "box", "format"}
+    assert set(told["options"]) == set(OPTION_NAMES)
     assert all(told["options"].values())
 
 

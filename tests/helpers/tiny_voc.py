@@ -31,9 +31,9 @@ PHOTOS: dict[str, tuple[tuple[int, int], list[tuple[Rectangle, tuple[int, int, i
     ),
 }
 BOXES = {
-    # Half of the cat's right half is outside.
+    # A quarter of the cat, on its right, is outside.
     "wide": [{"class": "cat", "bbox_xyxy": [16, 16, 40, 48]}],
-    "tall": [{"class": "cat", "bbox_xyxy": [8, 24, 40, 48]}],
+    "tall": [{"class": "cat", "bbox_xyxy": [0, 16, 48, 56]}],
 }
 
 

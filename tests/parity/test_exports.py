@@ -42,7 +42,7 @@ def export(graph: CamGraph, folder: Path) -> dict[str, bytes]:
     return {name: (folder / f"model.{end}").read_bytes() for name, end in (("torchscript", "pt"), ("onnx", "onnx"))}
 
 
-@pytest.mark.parametrize("network", ["squeezenet1_1", "resnet18", "mobilenet_v2", "densenet121", "googlenet"])
+@pytest.mark.parametrize("network", ["squeezenet1_1", "resnet18", "mobilenet_v2", "densenet121", "googlenet", "demo"])
 def test_architectures_agree_in_every_runtime(network: str, tmp_path: Path) -> None:
     graph = build(network)
     report = check_parity(graph, **export(graph, tmp_path), hw=(96, 128))

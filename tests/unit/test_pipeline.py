@@ -81,6 +81,13 @@ def test_auto_takes_the_best_label_and_those_above_the_tag_threshold(pipeline: P
     assert [entry["label"] for entry in document["scores"]] == ["cat", "table lamp", "dog", "crane", "crane"]
 
 
+def test_pick_best_answers_with_the_best_scoring_of_the_classes_asked_for(pipeline: Pipeline) -> None:
+    (answer,) = ask(pipeline, {"classes": "dog,tabby,Siamese cat", "pick": "best", "format": "json"})
+    document = json.loads(answer.body)
+    assert [(s["label"], s["value"]) for s in document["segments"]] == [("Siamese cat", 1)]
+    assert document["options"]["pick"] == "best"
+
+
 def test_a_batch_of_all_kinds_equals_single_requests(pipeline: Pipeline, runtime: FakeRuntime) -> None:
     requests: list[Any] = [
         {"classes": "tabby"},
@@ -91,13 +98,14 @@ def test_a_batch_of_all_kinds_equals_single_requests(pipeline: Pipeline, runtime
         MalformedBodyError("broken", field="body", remedy="mend it"),
         RawRequest(png(photo(33, 47)), {"format": "overlay"}),
         RawRequest(None),
+        {"classes": "dog,cat", "pick": "best"},
         {"classes": "5", "refine": "grabcut", "format": "heatmap"},
     ]
     together = ask(pipeline, *requests)
-    assert runtime.calls == [((5, 32, 48, 3), (5, 5))], "one forward pass for all"
+    assert runtime.calls == [((6, 32, 48, 3), (6, 5))], "one forward pass for all"
     alone = [ask(pipeline, request)[0] for request in requests]
     assert [answer.body for answer in together] == [answer.body for answer in alone]
-    assert [answer.status for answer in together] == [200, 200, 200, 415, 200, 400, 200, 400, 200]
+    assert [answer.status for answer in together] == [200, 200, 200, 415, 200, 400, 200, 400, 200, 200]
 
 
 @pytest.mark.parametrize(

@@ -58,11 +58,14 @@ class CamSettings:
         member_weighting: A group's map from its members' maps: ``mean``, or ``softmax`` (of the members' logits: their
             probabilities, renormalised within the group).
         temperature: Divides the logits of ``softmax``; higher is closer to ``mean``.
+        size_correction: How far a group's score is corrected for its number of classes, in [0, 1]; groups must not
+            share classes. See :func:`score_labels`.
         contrast: How much of the mean class is subtracted, in [0, 1]; needs ``positive_weights``.
         similarity: Average the map over cells with similar features.
     """
 
     positive_weights: bool = False
+    size_correction: float = 0.0
     contrast: float = 0.0
     similarity: bool = False
     scales: tuple[float, ...] = (1.0,)
@@ -77,6 +80,8 @@ class CamSettings:
             raise ModelError(f"member_weighting = {self.member_weighting!r}: give mean or softmax.")
         if not 0 <= self.contrast <= 1 or (self.contrast > 0 and not self.positive_weights):
             raise ModelError(f"contrast = {self.contrast}: give a number from 0 to 1, together with positive weights.")
+        if not 0 <= self.size_correction <= 1:
+            raise ModelError(f"size_correction = {self.size_correction}: give a number from 0 to 1.")
         if not self.temperature > 0:
             raise ModelError(f"temperature = {self.temperature}: give a number above 0.")
 
@@ -140,7 +145,12 @@ class CamGraph(nn.Module):
         views = make_views(normalise_pixels(images, self.mean, self.std), self.settings.scales)
         features, logits = zip(*(self.look(view) for view in views), strict=True)  # (B, F, h', w'), (B, C) per view
         mean_logits = torch.stack(logits).mean(0)  # (B, C)
-        scores = score_labels(mean_logits, self.membership, self.multi_label)
+        scores = score_labels(
+            mean_logits,
+            self.membership,
+            multi_label=self.multi_label,
+            size_correction=self.settings.size_correction,
+        )
         chosen = resolve_labels(labels, scores, self.candidates)
         mix = mix_members(chosen, mean_logits, self.membership, self.settings)
         maps = [self.label_maps(each, mix) for each in features]
@@ -196,12 +206,24 @@ def resize_by(pixels: Tensor, scale: float) -> Tensor:
     return nn.functional.interpolate(pixels, size=(height, width), mode="bilinear", align_corners=False)
 
 
-def score_labels(logits: Tensor, membership: Tensor, multi_label: bool) -> Tensor:
-    """(B, C) logits to (B, L) in [0, 1]: of a group the sum of its members' softmax, or the largest sigmoid."""
-    probs = logits.sigmoid() if multi_label else logits.softmax(1)  # (B, C)
+def score_labels(logits: Tensor, membership: Tensor, *, multi_label: bool, size_correction: float) -> Tensor:
+    """Scores of classes, then of groups: (B, C) logits to (B, L) in [0, 1].
+
+    Sigmoids: a group's score is that of its best member. Softmax: a group's score is the sum p_g of its members'
+    probabilities; with ``size_correction`` s, what all groups have together is shared out anew, in proportion to
+    p_g / size_g ** s. At s = 0 a group of 118 classes (VOC's dog) collects probability from all that looks a little
+    like one of them; at s = 1 every group is as likely beforehand as any other.
+    """
     members = membership[logits.shape[1] :].float()  # (G, C)
-    largest_or_sum = (probs[:, None, :] * members).amax(2) if multi_label else probs @ members.T  # (B, G)
-    return torch.cat([probs, largest_or_sum.clamp(max=1)], 1)  # (B, L); a sum of float32 may exceed 1
+    if multi_label:
+        probs = logits.sigmoid()  # (B, C)
+        return torch.cat([probs, (probs[:, None, :] * members).amax(2)], 1)  # (B, L)
+    probs = logits.softmax(1)  # (B, C)
+    sums = probs @ members.T  # (B, G)
+    if size_correction > 0:
+        shares = sums / members.sum(1) ** size_correction  # (B, G)
+        sums = sums.sum(1, keepdim=True) * shares / shares.sum(1, keepdim=True).clamp(min=TINY)  # (B, G)
+    return torch.cat([probs, sums.clamp(max=1)], 1)  # (B, L); a sum of float32 may exceed 1
 
 
 def resolve_labels(labels: Tensor, scores: Tensor, candidates: Tensor) -> Tensor:

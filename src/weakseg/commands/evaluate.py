@@ -9,6 +9,7 @@ import typer
 
 from weakseg.commands import flags
 from weakseg.commands.terminal import explained
+from weakseg.evaluation.techniques import SWEEP_SIDE_PX
 
 Voc = Annotated[Path, typer.Option(help="Holds VOCdevkit/VOC2012, or is that folder.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder for results.json, results.md, the figures and the records.")]
@@ -20,6 +21,9 @@ Over = Annotated[
     ),
 ]
 Sweep = Annotated[bool, typer.Option("--sweep", help="Also the paper's techniques at t = 0.1 ... 0.9.")]
+SweepSide = Annotated[
+    int, typer.Option(min=32, help="GrabCut's long side in the sweep, at most, pixels. Larger is slower.")
+]
 ThresholdsFrom = Annotated[
     Path | None,
     typer.Option(
@@ -27,6 +31,7 @@ ThresholdsFrom = Annotated[
         show_default="the best t of this very split, as in the paper",
     ),
 ]
+Every = Annotated[int, typer.Option(min=1, help="Use each n-th photo of the split: quicker, and noisier.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes, one thread each.", show_default="all cores")]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget the finished photos of an earlier run.")]
 
@@ -42,7 +47,9 @@ def evaluate(
     threshold: flags.Threshold = None,
     over: Over = None,
     sweep: Sweep = False,
+    sweep_side: SweepSide = SWEEP_SIDE_PX,
     thresholds_from: ThresholdsFrom = None,
+    every: Every = 1,
     jobs: Jobs = None,
     restart: Restart = False,
     out: Out = Path("out/evaluation"),
@@ -54,8 +61,8 @@ def evaluate(
     - **class task, known tags**: the classes of a photo are given, one request and one binary mask for each, as in
       the paper.
 
-    - **class task, predicted tags**: the model names the classes itself (`classes=auto`); one label per pixel over
-      background and 20 classes. Its means include the background.
+    - **class task, predicted tags**: the model picks the best-scoring of VOC's classes itself (`pick=best`); one
+      label per pixel over background and 20 classes. Its means include the background.
 
     - **object task**: class and box are given (boxes.json, or Annotations/*.xml).
 
@@ -89,7 +96,9 @@ def evaluate(
             options=options,
             over=tuple(name.strip() for name in over.split(",")) if over else None,
             sweep=sweep,
+            sweep_side_px=sweep_side,
             thresholds_from=thresholds_from,
+            every=every,
             jobs=jobs,
             restart=restart,
             out=out,

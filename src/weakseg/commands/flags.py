@@ -12,7 +12,7 @@ from weakseg.options import Options
 DEFAULT_MODEL = "squeezenet_cam"
 DEFAULT_STORE = Path("model_store")
 
-_DEFAULTS = {"classes": "auto", "box": "none", "format": "mask"}
+_DEFAULTS = {"classes": "auto", "pick": "all", "box": "none", "format": "mask"}
 
 
 def _option(name: str) -> typer.models.OptionInfo:
@@ -27,6 +27,7 @@ def _option(name: str) -> typer.models.OptionInfo:
 
 
 Classes: TypeAlias = Annotated[str | None, _option("classes")]
+Pick: TypeAlias = Annotated[str | None, _option("pick")]
 Refine: TypeAlias = Annotated[str | None, _option("refine")]
 GrabCutMode: TypeAlias = Annotated[str | None, _option("grabcut_mode")]
 Iterations: TypeAlias = Annotated[str | None, _option("iterations")]

@@ -32,6 +32,7 @@ def segment(
     model: flags.Model = flags.DEFAULT_MODEL,
     store: flags.Store = flags.DEFAULT_STORE,
     classes: flags.Classes = None,
+    pick: flags.Pick = None,
     refine: flags.Refine = None,
     grabcut_mode: flags.GrabCutMode = None,
     iterations: flags.Iterations = None,
@@ -57,6 +58,7 @@ def segment(
     """
     options = flags.given(
         classes=classes,
+        pick=pick,
         refine=refine,
         grabcut_mode=grabcut_mode,
         iterations=iterations,

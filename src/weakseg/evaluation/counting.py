@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from weakseg.errors import DataError, RequestError
 from weakseg.evaluation.metrics import confuse, count_pixels
-from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, sweep_settings
+from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, SWEEP_SIDE_PX, sweep_settings
 from weakseg.evaluation.voc import LabelledBox, Sample
+from weakseg.labels import Vocabulary
 from weakseg.options import Options, parse_options
 from weakseg.pipeline import Pipeline
 from weakseg.types import Mask, Rgb, Segmentation
@@ -33,14 +34,21 @@ class Plan:
         over: VOC classes of the known-tags task and of the object task.
         flags: Options as a caller would send them (refine, grabcut_mode, iterations, threshold).
         sweep: Whether to run the paper's techniques too.
+        sweep_side_px: GrabCut's long side in the sweep, at most.
     """
 
     over: tuple[str, ...]
     flags: Mapping[str, str] = field(default_factory=dict)
     sweep: bool = False
+    sweep_side_px: int = SWEEP_SIDE_PX
 
     def options(self, classes: str, box: str | None = None) -> Options:
         return parse_options({**self.flags, "classes": classes, **({"box": box} if box else {})})
+
+    def tag_options(self, vocabulary: Vocabulary) -> Options:
+        """Predicted tags: the best-scoring of the VOC classes that the model knows."""
+        known = [name for name in VOC_CLASSES if name in vocabulary.names]
+        return parse_options({**self.flags, "classes": known or "auto", "pick": "best"})
 
     @property
     def sweep_iterations(self) -> int:
@@ -87,6 +95,7 @@ class _Counter:
 
     def __init__(self, pipeline: Pipeline, plan: Plan, rgb: Rgb, truth: NDArray[np.uint8]) -> None:
         self._pipeline = pipeline
+        self._sweeping = _shrink_refinement(pipeline, plan.sweep_side_px)
         self._plan = plan
         self._rgb = rgb  # (H, W, 3)
         self._truth = truth  # (H, W)
@@ -113,12 +122,12 @@ class _Counter:
             self._add(OBJECT, variant, labelled.name, truth, segmentation)
         if self._plan.sweep:
             naked = parse_options({"classes": "none", "box": box, "iterations": self._plan.sweep_iterations})
-            segmentation = self._pipeline.finish(self._pipeline.plan(self._rgb, naked), None)
+            segmentation = self._sweeping.finish(self._sweeping.plan(self._rgb, naked), None)
             self._add(OBJECT, GRABCUT, labelled.name, truth, segmentation)
 
     def confuse_tags(self) -> list[list[int]]:
-        """Predicted tags: the model names the classes itself; one label per pixel over background and all classes."""
-        segmentation = self._segment(PREDICTED, self._plan.options("auto"))[IN_FORCE]
+        """Predicted tags: the model picks the class itself; one label per pixel over background and all classes."""
+        segmentation = self._segment(PREDICTED, self._plan.tag_options(self._pipeline.vocabulary))[IN_FORCE]
         predicted = translate_labels(segmentation)
         confusion = confuse(self._truth, predicted, len(VOC_CLASSES) + 1, VOID)  # (21, 21)
         return [[*map(int, entry), int(confusion[tuple(entry)])] for entry in np.argwhere(confusion)]
@@ -133,7 +142,7 @@ class _Counter:
         self.timings_ms[task].append([_ms(ran - started), _ms(time.perf_counter() - ran)])
         if self._plan.sweep and task != PREDICTED:
             for variant, settings in sweep_settings(self._plan.sweep_iterations).items():
-                segmentations[variant] = self._pipeline.finish(dataclasses.replace(plan, settings=settings), output)
+                segmentations[variant] = self._sweeping.finish(dataclasses.replace(plan, settings=settings), output)
         return segmentations
 
     def _add(self, task: str, variant: str, name: str, truth: Mask, segmentation: Segmentation) -> None:
@@ -149,6 +158,12 @@ def translate_labels(segmentation: Segmentation) -> NDArray[np.uint8]:
     for segment in segmentation.segments:
         lookup[segment.value] = VOC_VALUES.get(segment.label.casefold(), 0)
     return lookup[segmentation.label_map]  # (H, W)
+
+
+def _shrink_refinement(pipeline: Pipeline, side_px: int) -> Pipeline:
+    """The same model with GrabCut at the sweep's size."""
+    side = min(pipeline.card.refine_side, side_px)
+    return Pipeline(pipeline.card.model_copy(update={"refine_side": side}), pipeline.runtime, pipeline.limits)
 
 
 def _ms(seconds: float) -> float:

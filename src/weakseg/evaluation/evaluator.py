@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -84,13 +85,25 @@ def _count_all(open_pipeline: OpenPipeline, samples: Sequence[Sample], plan: Pla
             yield count_sample(pipeline, sample, plan)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context) as pool:
+    with ProcessPoolExecutor(jobs, context, initializer=_end_with_parent) as pool:
         futures = [pool.submit(_count_in_worker, open_pipeline, sample, plan) for sample in samples]
         try:
             for future in as_completed(futures):
                 yield future.result()
         finally:  # after an error or an interruption, nobody waits for the rest
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @functools.cache

@@ -44,6 +44,7 @@ def build_results(
         "demonstration": card.weights.demonstration,
         "split": split,
         "images": len(records),
+        "grabcut": {"side_px": card.refine_side, "box_context": card.box_context},
         "command": command,
         "software": _software(),
         KNOWN: _summarise_class_task(card, records, plan),
@@ -52,7 +53,8 @@ def build_results(
         "timings": _summarise_timings(records),
     }
     if plan.sweep:
-        document["sweep"] = _summarise_sweep(records, plan, split, chosen)
+        side_px = min(card.refine_side, plan.sweep_side_px)
+        document["sweep"] = {"side_px": side_px, **_summarise_sweep(records, plan, split, chosen)}
     return document
 
 
@@ -101,14 +103,14 @@ def _summarise_boxes(card: ModelCard, records: Sequence[Record], plan: Plan) -> 
 
 def _summarise_predicted(card: ModelCard, records: Sequence[Record], plan: Plan) -> Document:
     """Means over background and the classes of ``over``; the confusion itself is over all 21."""
-    settings = card.settings(plan.options("auto"))
+    options = plan.tag_options(card.vocabulary())
     counts = one_against_rest(_sum_confusions(records))  # (21, 4)
     names = (BACKGROUND, *(name for name in VOC_CLASSES if name in plan.over))
     rows = [0, *(VOC_CLASSES.index(name) + 1 for name in names[1:])]
     return {
-        "classes_from": "the model (classes=auto): one label per pixel; a label that is no VOC class is background",
+        "classes_from": "the model: the best-scoring VOC class of each photo (pick=best); one label per pixel",
         "over": list(names),
-        "options": settings.model_dump(mode="json", exclude_none=True),
+        "options": card.settings(options).model_dump(mode="json", exclude_none=True),
         **score(counts[rows], names).as_dict(),
         "miou_without_background": score(counts[rows[1:]], names[1:]).miou,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from weakseg.evaluation.evaluator import ArchiveOpener, count_cores, evaluate
 from weakseg.evaluation.records import RecordFile, take_fingerprint
 from weakseg.evaluation.report import write_report
 from weakseg.evaluation.results import Document, build_results, read_thresholds
+from weakseg.evaluation.techniques import SWEEP_SIDE_PX
 from weakseg.evaluation.voc import Sample, read_split
 from weakseg.voc import VOC_CLASSES
 
@@ -29,6 +31,7 @@ class Order:
         model: Name in ``store``, or path of an archive.
         options: Options of every request (refine, grabcut_mode, iterations, threshold) as text.
         over: VOC classes; None: those that have boxes in the split.
+        every: Use each n-th photo of the split.
         jobs: Worker processes; None: one per core.
     """
 
@@ -40,7 +43,9 @@ class Order:
     options: Mapping[str, str] = field(default_factory=dict)
     over: tuple[str, ...] | None = None
     sweep: bool = False
+    sweep_side_px: int = SWEEP_SIDE_PX
     thresholds_from: Path | None = None
+    every: int = 1
     jobs: int | None = None
     restart: bool = False
 
@@ -60,8 +65,8 @@ def run(order: Order, say: Callable[[str], None]) -> Document:
     model = find_archive(order.model, order.store)
     card = open_archive(model).card
     chosen = read_thresholds(order.thresholds_from) if order.thresholds_from else None
-    samples = read_split(order.voc, order.split)
-    plan = Plan(choose_classes(order.over, samples), order.options, order.sweep)
+    samples = read_split(order.voc, order.split)[:: order.every]
+    plan = Plan(choose_classes(order.over, samples), order.options, order.sweep, order.sweep_side_px)
     _check(card, plan)
     fingerprint = take_fingerprint(model, _inputs(order, samples, plan))
     records = RecordFile(order.out / "records.jsonl", fingerprint, restart=order.restart)
@@ -93,8 +98,9 @@ def command_line(order: Order) -> str:
     parts = ["weakseg", "evaluate", "--voc", _shown(order.voc), "--split", order.split, "--model", _model_name(order)]
     for name, value in order.options.items():
         parts += [f"--{name.replace('_', '-')}", value]
+    parts += ["--every", str(order.every)] if order.every > 1 else []
     parts += ["--over", ",".join(order.over)] if order.over else []
-    parts += ["--sweep"] if order.sweep else []
+    parts += ["--sweep", "--sweep-side", str(order.sweep_side_px)] if order.sweep else []
     parts += ["--thresholds-from", _shown(order.thresholds_from)] if order.thresholds_from else []
     return shlex.join([*parts, "--out", _shown(order.out)])
 
@@ -110,7 +116,7 @@ def _shown(path: Path) -> str:
 
 def _check(card: ModelCard, plan: Plan) -> None:
     """Before hours of work: are all options valid, and does the model know all classes?"""
-    card.settings(plan.options("auto"))
+    card.settings(plan.tag_options(card.vocabulary()))
     for name in plan.over:
         card.vocabulary().resolve(name)
 
@@ -118,7 +124,7 @@ def _check(card: ModelCard, plan: Plan) -> None:
 def _inputs(order: Order, samples: Sequence[Sample], plan: Plan) -> dict[str, Any]:
     """What the counts depend on beside the model and the code; JSON-ready."""
     boxes = {sample.image_id: [[item.name, *item.box.as_list()] for item in sample.boxes] for sample in samples}
-    return {"split": order.split, "photos": boxes, "over": plan.over, "options": dict(plan.flags), "sweep": plan.sweep}
+    return {"split": order.split, "photos": boxes, **dataclasses.asdict(plan)}
 
 
 def _announce(records: RecordFile, order: Order, count: int, say: Callable[[str], None]) -> None:

@@ -116,15 +116,24 @@ def _render_sweep(results: Document, task: str, number: int) -> str:
 
 
 def _render_choice(results: Document) -> str:
-    chosen_on, split = results["sweep"]["thresholds"]["chosen_on"], results["split"]
+    sweep, split = results["sweep"], results["split"]
+    chosen_on = sweep["thresholds"]["chosen_on"]
     if chosen_on == split:
         how = f"on {split} itself, as the paper does: the best of nine, which flatters every technique a little."
     else:
         how = f"on {chosen_on}, without a look at {split}."
     return (
-        f"t is chosen by mIoU {how} GrabCut runs {results['sweep']['iterations']} iteration(s) in these tables. The"
-        " paper's numbers come from VOC 2012 trainval (2913 images, 20 classes): compare the order, not the height."
+        f"t is chosen by mIoU {how} In these tables GrabCut runs {sweep['iterations']} iteration(s) at a long side of"
+        f" at most {sweep['side_px']} pixels; in the rows of the options in force, {results['grabcut']['side_px']}."
+        f"{_context(results)}"
+        " The paper's numbers come from VOC 2012 trainval (2913 images, 20 classes): compare the order, not the height."
     )
+
+
+def _context(results: Document) -> str:
+    context = results["grabcut"]["box_context"]
+    seen = "the whole photo" if context is None else f"the box and {context:g} of the box's sides around it"
+    return f" In the object task it sees {seen}."
 
 
 def _paper(task: str, technique: str) -> tuple[str, str]:

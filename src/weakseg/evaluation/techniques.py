@@ -9,6 +9,7 @@ from weakseg.options import GrabCutMode, Refine
 
 IN_FORCE = "in_force"  # the variant of the main results: the card's defaults, or the flags that were given
 GRABCUT = "grabcut"  # naked GrabCut: no threshold, and only for boxes
+SWEEP_SIDE_PX = 256  # GrabCut's long side in a sweep, at most: a quarter of the time that 500 takes
 THRESHOLDS = tuple(step / 10 for step in range(1, 10))
 
 _MODES: Mapping[str, GrabCutMode | None] = {

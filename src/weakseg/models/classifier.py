@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from weakseg.card import Weights
 from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailableError
+from weakseg.models.demo import build_demo_net
 from weakseg.models.split import SplitNetwork, split_network
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -35,7 +36,7 @@ class Normalisation:
     hw: tuple[int, int] = (224, 224)
 
 
-DEMO_NORMALISATION = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (96, 96))
+DEMO_NORMALISATION = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (64, 64))
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,6 @@ def build_network(network: str, num_classes: int) -> nn.Module:
         UnsupportedNetworkError: torchvision has no classifier of this name.
     """
     if network == DEMO:
-        from weakseg.models.demo import build_demo_net
-
         return build_demo_net(num_classes)
     if network not in torchvision.models.list_models(module=torchvision.models):
         raise UnsupportedNetworkError(

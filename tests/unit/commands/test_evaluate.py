@@ -37,7 +37,7 @@ def test_results_and_where_they_are() -> None:
 
 
 def test_the_task_sets_the_other_options() -> None:
-    assert set(OPTION_NAMES) - set(inspect.signature(evaluate).parameters) == {"classes", "box", "format"}
+    assert set(OPTION_NAMES) - set(inspect.signature(evaluate).parameters) == {"classes", "pick", "box", "format"}
 
 
 @pytest.mark.parametrize(

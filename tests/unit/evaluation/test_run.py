@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.colour_archive import write_colour_archive
 from tests.unit.evaluation.conftest import Bench
 from weakseg.errors import DataError, OptionValueError, UnknownClassError
 from weakseg.evaluation import evaluator
@@ -35,8 +36,8 @@ def test_known_tags_by_hand(bench: Bench) -> None:
 
 def test_predicted_tags_by_hand(bench: Bench) -> None:
     predicted = evaluate(bench)["predicted_tags"]
-    # tall: the dog (the horse's pixels) is the only label above the tag threshold, so the cat is missed too.
-    # sky is no VOC class: background. wide: as with known tags.
+    # tall: the dog (the horse's pixels) scores best, so the cat is missed.
+    # wide: sky scores best, but is no VOC class; the cat is picked, as with known tags.
     cat, background = 768 / (768 + 256 + 256 + 768), 8832 / (8832 + 256 + 256 + 768)
     assert predicted["over"] == ["background", "cat"]
     assert predicted["per_class"]["cat"]["iou"] == cat == 0.375
@@ -50,7 +51,7 @@ def test_predicted_tags_by_hand(bench: Bench) -> None:
 
 def test_object_task_by_hand(bench: Bench) -> None:
     found = evaluate(bench)["object_task"]
-    # wide: the box holds 24 columns of the cat, 16 of them are found; tall: the box is the cat.
+    # wide: the box holds 24 columns of the cat, 16 of them are found; tall: the box holds the cat and more.
     # Accuracy over the whole photo: only 256 of 12032 valid pixels are wrong.
     assert found["miou"] == pytest.approx(1280 / 1536, abs=1e-6)
     assert found["precision"] == 1.0
@@ -169,3 +170,20 @@ def test_a_box_outside_its_photo_names_the_photo(bench: Bench) -> None:
     path.write_text('{"wide": [{"class": "cat", "bbox_xyxy": [0, 0, 97, 64]}]}')
     with pytest.raises(DataError, match=r"wide: box: .*outside the photo of 96 x 64"):
         evaluate(bench)
+
+
+def test_a_sweep_refines_at_its_own_size_and_says_so(bench: Bench) -> None:
+    write_colour_archive(Path("store/colours.mar"), refine_side=400, box_context=0.5)
+    results = evaluate(bench, sweep=True, sweep_side_px=320)
+    assert results["grabcut"] == {"side_px": 400, "box_context": 0.5}
+    assert results["sweep"]["side_px"] == 320
+    page = (bench.out / "results.md").read_text()
+    assert "a long side of at most 320 pixels; in the rows of the options in force, 400." in page
+    assert "In the object task it sees the box and 0.5 of the box's sides around it." in page
+
+
+def test_every_second_photo(bench: Bench) -> None:
+    results = evaluate(bench, every=2)
+    assert results["images"] == 1
+    assert results["known_tags"]["miou"] == 768 / (768 + 512), "the first one, wide"
+    assert "--every 2" in results["command"]

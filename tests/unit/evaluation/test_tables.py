@@ -21,12 +21,19 @@ def results() -> dict[str, Any]:
     predicted = {**shared, **scores(0.25), "over": ["background", "cat", "dog"], "miou_without_background": None}
     return {
         **{"model": "m", "version": "1.0", "network": "n", "method": "cam", "weights_source": "w"},
-        **{"demonstration": False, "split": "val", "images": 3, "command": "weakseg evaluate"},
+        **{
+            "demonstration": False,
+            "split": "val",
+            "images": 3,
+            "grabcut": {"side_px": 500, "box_context": None},
+            "command": "weakseg evaluate",
+        },
         "known_tags": {**shared, **scores(0.5)},
         "predicted_tags": predicted,
         "object_task": {**shared, **scores(0.755)},
         "sweep": {
             "iterations": 1,
+            "side_px": 320,
             "thresholds": {
                 "chosen_on": "train",
                 **dict.fromkeys(("known_tags", "object_task"), dict.fromkeys(SWEPT, 0.7)),

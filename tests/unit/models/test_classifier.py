@@ -47,6 +47,14 @@ def test_checkpoints_are_unwrapped(checkpoint: Path, tmp_path: Path, wrapper: st
     assert torch.equal(loaded.split.weight, state["classifier.1.weight"].flatten(1))
 
 
+def test_a_checkpoint_of_the_demo_network_is_marked_as_a_demonstration(tmp_path: Path) -> None:
+    loaded = load_classifier("demo", saved(build_network("demo", CLASSES).state_dict(), tmp_path))
+    assert loaded.weights.demonstration
+    assert "not for real photos" in loaded.weights.source
+    assert loaded.normalisation.mean == (0.5, 0.5, 0.5)
+    assert loaded.normalisation.hw == (64, 64)
+
+
 def test_given_names_normalisation_and_licence_are_taken(checkpoint: Path, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("cat\ndog\nhorse\nsheep\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from weakseg.models.split import SplitNetwork, rectified_class_maps, split_netwo
 
 SUPPORTED = (
     "squeezenet1_0", "squeezenet1_1", "resnet18", "resnet50", "mobilenet_v2", "densenet121", "googlenet",
-    "shufflenet_v2_x0_5", "efficientnet_b0", "regnet_y_400mf", "mnasnet0_5", "inception_v3",
+    "shufflenet_v2_x0_5", "efficientnet_b0", "regnet_y_400mf", "mnasnet0_5", "inception_v3", "demo",
 )  # fmt: skip
 CLASSES = 5
 

@@ -1,0 +1,66 @@
+"""Makes the pictures of the README from scikit-image's photos: ``python docs/make_pictures.py [model_store]``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
+
+from weakseg.archive import find_archive, open_archive
+from weakseg.pipeline import Pipeline
+from weakseg.runtime import open_runtime
+from weakseg.types import RawRequest
+
+PHOTOS = ("chelsea.png", "coffee.png", "motorcycle_left.png")
+COLUMNS = (None, "heatmap", "overlay", "cutout")  # None: the photo itself
+TILE_WH = (300, 200)
+GAP_PX = 6
+TARGET = Path(__file__).parent / "pictures" / "masks.jpg"
+
+
+def main() -> None:
+    store = Path(sys.argv[1] if len(sys.argv) > 1 else "model_store")
+    archive = open_archive(find_archive("squeezenet_cam", store))
+    pipeline = Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
+    rows = [[draw_tile(pipeline, name, column) for column in COLUMNS] for name in PHOTOS]
+    sheet = np.vstack([np.hstack(row) for row in rows])[GAP_PX:, GAP_PX:]
+    cv2.imwrite(str(TARGET), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    print(f"{TARGET}: {sheet.shape[1]} x {sheet.shape[0]}, {TARGET.stat().st_size // 1024} KiB")
+
+
+def draw_tile(pipeline: Pipeline, name: str, column: str | None) -> NDArray[np.uint8]:
+    """One picture of the sheet, BGR, with a white gap above and to the left."""
+    encoded = (Path(skimage.data.__file__).parent / name).read_bytes()
+    if column is not None:
+        (answer,) = pipeline.answer([RawRequest(encoded, {"format": column})])
+        assert answer.status == 200, answer.body
+        encoded = answer.body
+    picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture.shape[2] == 4:
+        alpha = picture[..., 3:] / 255
+        picture = (picture[..., :3] * alpha + draw_chequers(picture.shape[:2]) * (1 - alpha)).astype(np.uint8)
+    tile = cv2.resize(crop_to(picture, TILE_WH), TILE_WH, interpolation=cv2.INTER_AREA)
+    return cv2.copyMakeBorder(tile, GAP_PX, 0, GAP_PX, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255)).astype(np.uint8)
+
+
+def crop_to(picture: NDArray[np.uint8], wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """The middle of a picture, in the proportions of ``wh``."""
+    height, width = picture.shape[:2]
+    scale = min(width / wh[0], height / wh[1])
+    crop_w, crop_h = round(wh[0] * scale), round(wh[1] * scale)
+    top, left = (height - crop_h) // 2, (width - crop_w) // 2
+    return picture[top : top + crop_h, left : left + crop_w]
+
+
+def draw_chequers(hw: tuple[int, int], cell_px: int = 16) -> NDArray[np.uint8]:
+    """(H, W, 1): the usual sign for "transparent"."""
+    rows, columns = np.mgrid[: hw[0], : hw[1]] // cell_px
+    return np.where((rows + columns) % 2 == 0, 255, 215).astype(np.uint8)[..., None]  # (H, W, 1)
+
+
+if __name__ == "__main__":
+    main()

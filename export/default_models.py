@@ -1,0 +1,55 @@
+"""The models that the service makes by itself: how their maps are made, and their defaults.
+
+Every number here was chosen on VOC's ``train_official`` photos alone (docs/results/voc.md says how).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from export.build import BuiltArchive, build_archive
+from weakseg.attribution.cam import CamSettings
+from weakseg.models.classifier import Classifier
+from weakseg.voc import voc_groups
+
+SQUEEZENET_CAM = "squeezenet_cam"
+
+_SQUEEZENET_MAPS = CamSettings(
+    positive_weights=True,
+    contrast=0.9,
+    similarity=True,
+    scales=(1.0, 0.5),
+    member_weighting="softmax",
+    temperature=2.0,
+    size_correction=0.75,
+)
+_SQUEEZENET_DEFAULTS: dict[str, Any] = {
+    "refine_side": 320,
+    "box_context": 0.3,
+    "photo_task": {
+        "grabcut_mode": (0.15, 0.4, 0.8),
+        "threshold": 0.4,
+    },
+    "box_task": {
+        "grabcut_mode": (0.05, 0.15, 0.7),
+        "threshold": 0.27,
+    },
+}
+
+
+def build_squeezenet_cam(
+    classifier: Classifier, directory: Path, on_step: Callable[[str], None] = lambda _: None
+) -> BuiltArchive:
+    """The default model, from torchvision's SqueezeNet 1.1 with ImageNet weights."""
+    return build_archive(
+        classifier,
+        name=SQUEEZENET_CAM,
+        directory=directory,
+        groups=voc_groups(),
+        cam=_SQUEEZENET_MAPS,
+        hw=(448, 448),
+        card_fields=_SQUEEZENET_DEFAULTS,
+        on_step=on_step,
+    )
