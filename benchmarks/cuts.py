@@ -33,7 +33,7 @@ def measure_cuts(pipeline: Pipeline, photo: bytes, recipe: Recipe, *, rounds: in
     work_rgb = shrink_to_side(rgb, recipe.side_px)
     hw = (work_rgb.shape[0], work_rgb.shape[1])
     plan = pipeline.plan(rgb, Options())
-    ours = plan.geometry.restore(pipeline.forward([plan])[0].maps[0, 0], hw)  # (H, W)
+    ours = plan.geometry.restore(pipeline.forward([plan])[0].maps[0, 0], hw=hw)  # (H, W)
     theirs = cv2.resize(naive_map(Image.open(io.BytesIO(photo)), load_gradcam()), hw[::-1])  # (H, W)
     seeds = {"weakseg": digitise_map(ours, recipe.levels), "naive": digitise_map(theirs, recipe.levels)}
     cases = {name: partial(_cut_ms, work_rgb, seed, recipe.iterations) for name, seed in seeds.items()}

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,15 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.samples import Case, Result, interleave, paired_ratio, percentile
-from export.build import build_archive
-from weakseg.archive import Archive, open_archive
+from weakseg.archive import Archive
 from weakseg.codec.decode import decode_image
-from weakseg.models.classifier import load_classifier
 from weakseg.options import Options
 from weakseg.pipeline import Pipeline
 from weakseg.runtime import Runtime, open_runtime
 from weakseg.types import RawRequest
-from weakseg.voc import voc_groups
 
 RUNTIMES = ("onnx", "torchscript")
 REFINES = ("none", "grabcut")
@@ -41,18 +37,6 @@ StartRounds = Callable[[str, int], Callable[[], None]]  # description and number
 def use_one_thread() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-
-
-def build_plain_archive(folder: Path) -> Archive:
-    """The paper's plain CAM at 224 px, with the default model's groups: what the default model's maps cost beyond it.
-
-    Raises:
-        WeightsUnavailableError: the ImageNet weights cannot be had.
-    """
-    built = build_archive(
-        load_classifier("squeezenet1_1"), name="plain_cam_224", directory=folder, groups=voc_groups(), hw=(224, 224)
-    )
-    return open_archive(built.path)
 
 
 def measure_stages(archive: Archive, photo: bytes, repeats: int, start_rounds: StartRounds) -> list[Row]:

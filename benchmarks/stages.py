@@ -49,6 +49,7 @@ def main(
     # Only now: libraries size their thread pools when they are loaded.
     from benchmarks import stage_times
     from benchmarks.photo import benchmark_photo
+    from benchmarks.plain import build_plain_archive
     from scripts.archives import ensure_archive
     from weakseg.archive import find_archive, open_archive
 
@@ -61,7 +62,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         if plain:
             console.print("export the plain CAM at 224 px")
-            archives.append(stage_times.build_plain_archive(Path(folder)))
+            archives.append(build_plain_archive(Path(folder), archives[0].card))
         with progress_bar() as progress:
             start_rounds = _starter(progress)
             stages = stage_times.measure_stages(archives[0], photo, repeats, start_rounds)
