@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -38,6 +39,7 @@ class Launcher:
     store: Path
     state: Path
     port: int
+    environment: Mapping[str, str] = field(default_factory=dict)  # beside this process's own
 
     @property
     def url(self) -> str:
@@ -56,7 +58,9 @@ class Launcher:
         command = [sys.executable, "-m", "scripts.launcher", *arguments, "--state", str(self.state)]
         if "--stop" not in arguments:
             command += ["--store", str(self.store), "--port", str(self.port)]
-        environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "COLUMNS": "1000"}
+        environment = (
+            os.environ | dict(self.environment) | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "COLUMNS": "1000"}
+        )
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

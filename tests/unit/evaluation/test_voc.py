@@ -1,7 +1,6 @@
 """The reader of VOC-layout folders on a drawn one, and on the real one where it is."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -132,11 +131,8 @@ def test_a_broken_photo(root: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_the_real_validation_photos() -> None:
-    data = Path(os.environ.get("WEAKSEG_DATA", "../shared")) / "data"
-    if not (data / "VOCdevkit").is_dir():
-        pytest.skip(f"no VOC photos in {data}; set WEAKSEG_DATA")
-    samples = read_split(data, "val")
+def test_the_real_validation_photos(voc_folder: Path) -> None:
+    samples = read_split(voc_folder, "val")
     assert len(samples) == 222
     assert {labelled.name for sample in samples for labelled in sample.boxes} == set(ANIMALS)
     rgb, mask = samples[0].read(Limits())
