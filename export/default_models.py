@@ -31,10 +31,12 @@ _SQUEEZENET_DEFAULTS: dict[str, Any] = {
     "photo_task": {
         "grabcut_mode": (0.15, 0.4, 0.8),
         "threshold": 0.4,
+        "mode_thresholds": {"pf_pb": 0.4, "f_pf": 0.8, "f_pb": 0.7},
     },
     "box_task": {
         "grabcut_mode": (0.05, 0.15, 0.7),
         "threshold": 0.27,
+        "mode_thresholds": {"pf_pb": 0.1, "f_pf": 0.6, "f_pb": 0.4},
     },
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from weakseg.card import ModelCard, Settings
 from weakseg.codec.coco import area_px, bounding_box, encode_rle, find_polygons
 from weakseg.codec.npz import encode_npz
 from weakseg.codec.pictures import encode_cutout, encode_heatmap, encode_mask, encode_overlay
-from weakseg.errors import NotAcceptableError, OptionValueError, RequestError
+from weakseg.errors import AnswerTooLargeError, NotAcceptableError, OptionValueError, RequestError
 from weakseg.options import Format, Options
 from weakseg.runtime import Runtime
 from weakseg.types import Answer, Segmentation
@@ -28,7 +29,10 @@ _ACCEPTED = {
     "application/json": Format.JSON,
     "application/x-npz": Format.NPZ,
 }
-_MAX_NPZ_VALUES = 100_000_000  # 200 MB of float16 before compression
+_MAX_NPZ_VALUES = 25_000_000  # 50 MB of float16 before compression
+MAX_ANSWER_BYTES = (
+    60_000_000  # below max_response_size in config.properties: TorchServe's worker dies of larger answers
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,7 @@ def negotiate_format(options: Options, accept: str | None, *, explain: bool) -> 
 
 def encode_answer(
     segmentation: Segmentation,
-    options: Options,
-    settings: Settings,
+    in_force: dict[str, Any],
     chosen: Format,
     provenance: Provenance,
     timings_ms: dict[str, float],
@@ -86,15 +89,18 @@ def encode_answer(
     """One segmentation in the format that was chosen.
 
     Args:
+        in_force: See `options_in_force`.
         timings_ms: The stages before this one; ``encode`` and ``total`` are added.
         since: ``time.perf_counter()`` when the request arrived; the start of ``total``.
+    Raises:
+        AnswerTooLargeError: more bytes than the server may send.
     """
     started = time.perf_counter()
-    in_force = options_in_force(options, settings, chosen)
     body = _describe(segmentation) if chosen is Format.JSON else _draw(segmentation, chosen)
     now = time.perf_counter()
     timings_ms |= {"encode": round((now - started) * 1000, 3), "total": round((now - since) * 1000, 3)}
     if isinstance(body, bytes):
+        _check_answer_size(len(body))
         headers = _headers(segmentation, provenance, in_force, timings_ms)
         return Answer(body, _MEDIA_TYPES.get(chosen, "image/png"), headers=headers)
     document = {
@@ -103,7 +109,9 @@ def encode_answer(
         "options": in_force,
         "timings_ms": timings_ms,
     }
-    return Answer(_dumps(document).encode(), "application/json", headers=_identity(provenance))
+    encoded = _dumps(document).encode()
+    _check_answer_size(len(encoded))
+    return Answer(encoded, "application/json", headers=_identity(provenance))
 
 
 def encode_error(error: RequestError | None) -> Answer:
@@ -121,10 +129,27 @@ def encode_error(error: RequestError | None) -> Answer:
     return Answer(_dumps(document).encode(), "application/json", 500)
 
 
-def options_in_force(options: Options, settings: Settings, chosen: Format) -> dict[str, Any]:
-    """Every option as it was applied, JSON-ready; what does not apply is left out."""
+def encode_late() -> Answer:
+    """A 503 for a request whose batch took too long: nothing is wrong with it, and it may be sent again."""
+    document = {
+        "error": {
+            "code": "too_late",
+            "field": "",
+            "message": "the requests before this one in its batch took too long.",
+            "remedy": "Send it again.",
+        }
+    }
+    return Answer(_dumps(document).encode(), "application/json", 503, {"Retry-After": "1"})
+
+
+def options_in_force(options: Options, settings: Settings, chosen: Format, names: Sequence[str]) -> dict[str, Any]:
+    """Every option as it was applied, JSON-ready; what does not apply is left out.
+
+    Args:
+        names: The labels that ``classes`` was understood as; ``auto`` or ``none`` where it was that.
+    """
     in_force = {
-        "classes": list(options.classes),
+        "classes": list(names),
         "pick": str(options.pick) if len(options.classes) > 1 else None,
         **settings.model_dump(mode="json"),
         "box": options.box.as_list() if options.box else None,
@@ -174,10 +199,19 @@ def _draw(segmentation: Segmentation, chosen: Format) -> bytes:
     return encode_npz(maps, segmentation.label_map, [segment.label for segment in segmentation.segments])
 
 
+def _check_answer_size(size: int) -> None:
+    if size > MAX_ANSWER_BYTES:
+        raise AnswerTooLargeError(
+            f"the answer would have {size:,} bytes, more than {MAX_ANSWER_BYTES:,}.",
+            field="format",
+            remedy="Use format=mask or json, ask for fewer classes, or send a smaller photo.",
+        )
+
+
 def _check_npz_size(segmentation: Segmentation) -> None:
     values = segmentation.label_map.size * len(segmentation.segments)
     if values > _MAX_NPZ_VALUES:
-        raise OptionValueError(
+        raise AnswerTooLargeError(
             f"npz would hold {values:,} map values, more than {_MAX_NPZ_VALUES:,}.",
             field="format",
             remedy="Ask for fewer classes, send a smaller photo, or use format=json.",

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from weakseg.errors import ModelCardError
 from weakseg.labels import Vocabulary
-from weakseg.options import GrabCutMode, Levels, Options, Refine
+from weakseg.options import GrabCutMode, Levels, Options, Refine, check_levels
 
 CARD_KEY = "weakseg"  # the card's section in TorchServe's model-config.yaml
 Unit = Annotated[float, Field(ge=0, le=1)]
+
+
+PAPER_THRESHOLDS = {GrabCutMode.PF_PB: 0.3, GrabCutMode.F_PF: 0.7, GrabCutMode.F_PB: 0.5}  # Table 1
 
 
 class _Strict(BaseModel):
@@ -44,8 +47,18 @@ class Task(_Strict):
     iterations: int = Field(1, ge=1, le=20)
     threshold: Unit = Field(0.3, description="t of refine=none")
     mode_thresholds: dict[GrabCutMode, Unit] = Field(
-        {GrabCutMode.PF_PB: 0.3, GrabCutMode.F_PF: 0.7, GrabCutMode.F_PB: 0.5}, description="t of each GrabCut mode"
+        PAPER_THRESHOLDS, description="t of each GrabCut mode; the paper's where one is not given"
     )
+
+    @field_validator("grabcut_mode")
+    @classmethod
+    def _levels_ascend(cls, mode: GrabCutMode | Levels) -> GrabCutMode | Levels:
+        return mode if isinstance(mode, GrabCutMode) else check_levels(mode)
+
+    @field_validator("mode_thresholds")
+    @classmethod
+    def _every_mode_has_one(cls, given: dict[GrabCutMode, float]) -> dict[GrabCutMode, float]:
+        return {**PAPER_THRESHOLDS, **given}
 
 
 class Settings(_Strict):

@@ -6,6 +6,7 @@ WeaksegError
 │   ├── NotAnImageError          415 image_unreadable     unknown or unsupported format
 │   ├── TruncatedImageError      400 image_truncated      right header, broken data
 │   ├── ImageTooLargeError       413 image_too_large      too many bytes or too many pixels
+│   ├── AnswerTooLargeError      413 answer_too_large     more bytes than the server can send
 │   ├── MalformedBodyError       400 body_malformed       broken JSON, base64 or text encoding
 │   ├── UnknownOptionError       400 option_unknown
 │   ├── OptionValueError         400 option_invalid
@@ -77,6 +78,11 @@ class TruncatedImageError(RequestError):
 
 class ImageTooLargeError(RequestError):
     code = "image_too_large"
+    status = 413
+
+
+class AnswerTooLargeError(RequestError):
+    code = "answer_too_large"
     status = 413
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from weakseg.errors import ModelCardError, UnknownClassError
 
+RESERVED = frozenset({"auto", "none"})  # values of option ``classes`` that are no names
+
 
 class Vocabulary:
     """Label names to label indices: the C classes come first, then the groups; L = C + number of groups.
@@ -20,7 +22,7 @@ class Vocabulary:
         groups: Group name to class indices, e.g. VOC's ``dog`` to the 118 ImageNet dogs. A group hides a class of
             the same name.
     Raises:
-        ModelCardError: a group is empty or has an index outside [0, C).
+        ModelCardError: a group is empty or has an index outside [0, C), or a name is reserved.
     """
 
     def __init__(self, classes: Sequence[str], groups: Mapping[str, Sequence[int]] | None = None) -> None:
@@ -30,6 +32,9 @@ class Vocabulary:
             if not members or not all(0 <= index < len(self.classes) for index in members):
                 raise ModelCardError(f"group {name!r} needs class indices in [0, {len(self.classes)}), has {members}")
         self.names = self.classes + tuple(self.groups)
+        reserved = {name for name in (*self.classes, *self.groups) if name.casefold() in RESERVED}
+        if reserved:
+            raise ModelCardError(f"{', '.join(sorted(reserved))}: these words mean something in option 'classes'.")
         counts = Counter(name.casefold() for name in self.classes)
         self._ambiguous = {name for name, count in counts.items() if count > 1}
         self._index = {name.casefold(): index for index, name in enumerate(self.names)}  # groups win: they come last
@@ -38,20 +43,12 @@ class Vocabulary:
         return len(self.names)
 
     def resolve(self, wanted: str | int) -> int:
-        """The label index of a name (any case; ``_`` for a space) or of a class number.
+        """The label index of a name (any case; ``_`` for a space) or of a class number. A name wins over a number.
 
         Raises:
             UnknownClassError: no such label, or a name that two classes share. The message has the nearest names.
         """
         text = str(wanted).strip()
-        if text.isdecimal():
-            if int(text) < len(self.classes):
-                return int(text)
-            raise UnknownClassError(
-                f"{text} is not a class number of this model.",
-                field="classes",
-                remedy=f"Send a number from 0 to {len(self.classes) - 1}, or a name.",
-            )
         for name in (text.casefold(), text.casefold().replace("_", " ")):
             if name in self._index and not (name in self._ambiguous and self._index[name] < len(self.classes)):
                 return self._index[name]
@@ -62,8 +59,19 @@ class Vocabulary:
                     field="classes",
                     remedy=f"Send the class number instead: {' or '.join(numbers)}.",
                 )
+        if text.isdecimal():
+            return self._class_number(text)
         raise UnknownClassError(
             f"{text[:80]!r} is not a class of this model.", field="classes", remedy=self._suggestion(text[:80])
+        )
+
+    def _class_number(self, digits: str) -> int:
+        if len(digits) < 10 and int(digits) < len(self.classes):  # int() refuses thousands of digits
+            return int(digits)
+        raise UnknownClassError(
+            f"{digits[:80]} is not a class number of this model.",
+            field="classes",
+            remedy=f"Send a number from 0 to {len(self.classes) - 1}, or a name.",
         )
 
     def _suggestion(self, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -13,6 +14,7 @@ from weakseg.errors import OptionValueError, UnknownOptionError
 from weakseg.types import Box
 
 MAX_CLASSES = 20  # masks per request
+MAX_CUTS = 40  # masks x GrabCut iterations per request: a few seconds on one core
 DELTA = 0.01  # the paper's delta, which keeps thresholds apart (section 5.1)
 
 Levels = tuple[float, float, float]
@@ -60,10 +62,32 @@ def _split(value: Any) -> Any:
         if text.startswith("["):
             try:
                 return json.loads(text)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:  # not JSON, or nested thousands deep
                 raise ValueError("not a JSON list") from error
         return [item.strip() for item in text.split(",")]
     return value
+
+
+def _numbers(value: Any, count: int, complaint: str) -> tuple[float, ...]:
+    """Exactly ``count`` finite numbers, from text or a list."""
+    items = _split(value)
+    if not isinstance(items, (list, tuple)) or len(items) != count:
+        raise ValueError(complaint)
+    try:
+        numbers = tuple(float(item) for item in items)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(complaint) from error
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(complaint)
+    return numbers
+
+
+def check_levels(numbers: tuple[float, ...]) -> Levels:
+    """(t0, t1, t2) if they ascend in [0, 1], else ValueError."""
+    t0, t1, t2 = numbers
+    if not 0 <= t0 <= t1 <= t2 <= 1:
+        raise ValueError("not ascending in [0, 1]")
+    return (t0, t1, t2)
 
 
 def _classes(value: Any) -> Any:
@@ -87,13 +111,7 @@ def _classes(value: Any) -> Any:
 def _box(value: Any) -> Any:
     if isinstance(value, Box):
         return value
-    numbers = _split(value)
-    if not isinstance(numbers, (list, tuple)) or len(numbers) != 4:
-        raise ValueError("not four numbers")
-    try:
-        x0, y0, x1, y1 = (round(float(number)) for number in numbers)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError("not four finite numbers") from error
+    x0, y0, x1, y1 = (round(number) for number in _numbers(value, 4, "not four finite numbers"))
     if x0 >= x1 or y0 >= y1:
         raise ValueError("an empty box")
     return Box(x0, y0, x1, y1)
@@ -102,16 +120,7 @@ def _box(value: Any) -> Any:
 def _mode(value: Any) -> Any:
     if isinstance(value, str) and value.strip().casefold() in set(GrabCutMode):
         return GrabCutMode(value.strip().casefold())
-    numbers = _split(value)
-    if not isinstance(numbers, (list, tuple)) or len(numbers) != 3:
-        raise ValueError("neither a mode nor three thresholds")
-    try:
-        t0, t1, t2 = (float(number) for number in numbers)
-    except (TypeError, ValueError) as error:
-        raise ValueError("neither a mode nor three thresholds") from error
-    if not 0 <= t0 <= t1 <= t2 <= 1:
-        raise ValueError("not ascending in [0, 1]")
-    return (t0, t1, t2)
+    return check_levels(_numbers(value, 3, "neither a mode nor three thresholds"))
 
 
 def _not_bool(value: Any) -> Any:
@@ -210,6 +219,14 @@ class Options(BaseModel):
             raise ValueError("classes: 'none' means GrabCut alone, which needs a box.|Send box=x0,y0,x1,y1 too.")
         if self.classes == ("none",) and self.refine is Refine.NONE:
             raise ValueError("refine: 'none' leaves nothing to do with classes=none.|Send refine=grabcut.")
+        if self.classes == ("none",) and self.grabcut_mode is not None:
+            raise ValueError(
+                "grabcut_mode: classes=none has no map that it could apply to.|Send classes, or leave it out."
+            )
+        if self.classes == ("none",) and self.threshold is not None:
+            raise ValueError(
+                "threshold: classes=none has no map that it could apply to.|Send classes, or leave it out."
+            )
         if isinstance(self.grabcut_mode, tuple) and self.threshold is not None:
             raise ValueError("threshold: grabcut_mode=t0,t1,t2 sets every level already.|Send one of the two.")
         if self.refine is Refine.NONE and self.grabcut_mode is not None:

@@ -14,11 +14,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.answer import Provenance, encode_answer, encode_error, negotiate_format
+from weakseg.answer import (
+    Provenance,
+    encode_answer,
+    encode_error,
+    encode_late,
+    negotiate_format,
+    options_in_force,
+)
 from weakseg.card import ModelCard, Settings
 from weakseg.codec.decode import Limits, decode_image
 from weakseg.errors import MissingImageError, OptionValueError, RequestError
-from weakseg.options import Format, Options, Pick, parse_options
+from weakseg.options import MAX_CUTS, Format, Options, Pick, parse_options
 from weakseg.preprocess import prepare
 from weakseg.refine.refine import cut_box, refine_maps
 from weakseg.runtime import Runtime
@@ -28,6 +35,7 @@ log = logging.getLogger(__name__)
 
 AUTO_LABELS = 5  # classes=auto answers with at most this many labels
 TOP_SCORES = 5
+BATCH_DEADLINE_S = 60.0  # half of the time after which TorchServe replaces a worker that does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class Plan:
     options: Options
     settings: Settings
     format: Format
+    asked: tuple[str, ...]  # what ``classes`` was understood as: label names, or auto or none
     labels: NDArray[np.int64]  # (K,), -r = r-th best; empty for naked GrabCut
     network_input: NDArray[np.uint8] | None  # (h, w, 3); None for naked GrabCut
     geometry: Geometry
@@ -47,22 +56,28 @@ class Plan:
 class Job:
     """One request on its way: each stage adds what it made. A job with an answer is finished."""
 
-    request: RawRequest | RequestError
+    request: RawRequest | RequestError | None  # None once it is read: it may hold 20 MB
     arrived: float
     plan: Plan | None = None
     output: GraphOutput | None = None  # of this photo alone, B = 1; None for naked GrabCut
-    segmentation: Segmentation | None = None
     answer: Answer | None = None
-    timings_ms: dict[str, float] = field(default_factory=dict)
+    timings_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("decode", "network", "refine"), 0.0))
 
 
 class Pipeline:
     """The way from photos to masks for one model, without HTTP."""
 
-    def __init__(self, card: ModelCard, runtime: Runtime, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        runtime: Runtime,
+        limits: Limits | None = None,
+        batch_deadline_s: float = BATCH_DEADLINE_S,
+    ) -> None:
         self.card = card
         self.runtime = runtime
         self.limits = limits or Limits()
+        self.batch_deadline_s = batch_deadline_s
         self.vocabulary = card.vocabulary()
         self._rankable = np.flatnonzero(self.vocabulary.rankable())
         self._provenance = Provenance.of(card, runtime)
@@ -74,10 +89,9 @@ class Pipeline:
         """
         arrived = time.perf_counter()
         jobs = [Job(request, arrived) for request in requests]
-        _each(jobs, "decode", self._read)
+        _each(jobs, self._read)
         self._run_network(jobs)
-        _each(jobs, "refine", self._refine)
-        _each(jobs, None, self._encode)  # times itself: the time is part of the answer
+        _each(jobs, self._finish)
         return [job.answer or encode_error(None) for job in jobs]
 
     def segment(self, photos: Sequence[Rgb], options: Sequence[Options]) -> list[Segmentation]:
@@ -96,17 +110,21 @@ class Pipeline:
         return [self.finish(plan, outputs.get(index)) for index, plan in enumerate(plans)]
 
     def _read(self, job: Job) -> None:
-        if isinstance(job.request, RequestError):
-            raise job.request
-        options = parse_options(job.request.options)
-        chosen = negotiate_format(options, job.request.accept, explain=job.request.explain)
-        if job.request.image is None:
+        started = time.perf_counter()
+        request, job.request = job.request, None
+        if isinstance(request, RequestError):
+            raise request
+        assert request is not None
+        options = parse_options(request.options)
+        chosen = negotiate_format(options, request.accept, explain=request.explain)
+        if request.image is None:
             raise MissingImageError(
                 "the request has no image.",
                 field="image",
                 remedy="Send the picture as the body, as multipart field 'image', or as base64 in JSON field 'image'.",
             )
-        job.plan = self.plan(decode_image(job.request.image, self.limits), options, chosen)
+        job.plan = self.plan(decode_image(request.image, self.limits), options, chosen)
+        job.timings_ms["decode"] = _ms_since(started)
 
     def plan(self, rgb: Rgb, options: Options, chosen: Format = Format.MASK) -> Plan:
         """Whatever is wrong with a decoded request is found here, before the network runs.
@@ -119,9 +137,12 @@ class Pipeline:
             _check_box(options.box, rgb)
         if options.classes == ("none",):
             geometry = Geometry((rgb.shape[0], rgb.shape[1]))
-            return Plan(rgb, options, settings, chosen, np.empty(0, np.int64), None, geometry)
+            return Plan(rgb, options, settings, chosen, options.classes, np.empty(0, np.int64), None, geometry)
+        labels = self._labels(options)
+        asked = options.classes if options.classes == ("auto",) else tuple(self.vocabulary.names[i] for i in labels)
+        _check_cuts(settings, 1 if options.pick is Pick.BEST else len(asked))
         network_input, geometry = prepare(rgb, self.card.preprocessing)
-        return Plan(rgb, options, settings, chosen, self._labels(options), network_input, geometry)
+        return Plan(rgb, options, settings, chosen, asked, labels, network_input, geometry)
 
     def _labels(self, options: Options) -> NDArray[np.int64]:
         if options.classes == ("auto",):
@@ -153,9 +174,20 @@ class Pipeline:
         output = self.runtime.run(images, labels)
         return [output.of_photo(index, len(plan.labels)) for index, plan in enumerate(plans)]
 
-    def _refine(self, job: Job) -> None:
-        assert job.plan is not None
-        job.segmentation = self.finish(job.plan, job.output)
+    def _finish(self, job: Job) -> None:
+        """Refine and encode, job by job: what one photo needs is gone before the next one comes."""
+        started = time.perf_counter()
+        if started - job.arrived > self.batch_deadline_s:
+            job.answer = encode_late()
+            return
+        plan, output, job.plan, job.output = job.plan, job.output, None, None
+        assert plan is not None
+        segmentation = self.finish(plan, output)
+        job.timings_ms["refine"] = _ms_since(started)
+        in_force = options_in_force(plan.options, plan.settings, plan.format, plan.asked)
+        job.answer = encode_answer(
+            segmentation, in_force, plan.format, self._provenance, job.timings_ms, since=job.arrived
+        )
 
     def finish(self, plan: Plan, output: GraphOutput | None) -> Segmentation:
         """Refine what the network said (None: naked GrabCut). A plan may be finished again with other settings."""
@@ -212,26 +244,12 @@ class Pipeline:
         best = self._rankable[np.argsort(-scores[self._rankable], kind="stable")[:TOP_SCORES]]
         return tuple((self.vocabulary.names[index], float(scores[index])) for index in best)
 
-    def _encode(self, job: Job) -> None:
-        assert job.plan is not None
-        assert job.segmentation is not None
-        job.answer = encode_answer(
-            job.segmentation,
-            job.plan.options,
-            job.plan.settings,
-            job.plan.format,
-            self._provenance,
-            job.timings_ms,
-            since=job.arrived,
-        )
 
-
-def _each(jobs: Iterable[Job], stage: str | None, step: Callable[[Job], None]) -> None:
+def _each(jobs: Iterable[Job], step: Callable[[Job], None]) -> None:
     """Run one stage for every unfinished job; a job that fails is finished by its error."""
     for job in jobs:
         if job.answer is not None:
             continue
-        started = time.perf_counter()
         try:
             step(job)
         except RequestError as error:
@@ -239,8 +257,6 @@ def _each(jobs: Iterable[Job], stage: str | None, step: Callable[[Job], None]) -
         except Exception:
             log.exception("a request failed")
             job.answer = encode_error(None)
-        if stage is not None:
-            job.timings_ms[stage] = _ms_since(started)
 
 
 def _groups(plans: Iterable[tuple[int, Plan]]) -> dict[tuple[int, ...], list[int]]:
@@ -250,6 +266,16 @@ def _groups(plans: Iterable[tuple[int, Plan]]) -> dict[tuple[int, ...], list[int
         if plan.network_input is not None:
             groups[plan.network_input.shape].append(index)
     return groups
+
+
+def _check_cuts(settings: Settings, masks: int) -> None:
+    """A worker belongs to one request for seconds, not for minutes."""
+    if settings.iterations is not None and masks * settings.iterations > MAX_CUTS:
+        raise OptionValueError(
+            f"{masks} classes with {settings.iterations} iterations each are more than {MAX_CUTS} cuts.",
+            field="iterations",
+            remedy=f"Send fewer classes or iterations: their product may be {MAX_CUTS} at most.",
+        )
 
 
 def _check_box(box: Box, rgb: Rgb) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from weakseg.types import RawRequest
 HEADER_PREFIX = "x-weakseg-"
 _RAW_FIELDS = ("body", "data")  # where a server puts a body that is not a form
 _IMAGE_FIELD = "image"
+_BLANKS = re.compile(r"\s+")
 
 
 def read_request(fields: Mapping[str, Any], headers: Mapping[str, str], *, explain: bool = False) -> RawRequest:
@@ -22,7 +24,8 @@ def read_request(fields: Mapping[str, Any], headers: Mapping[str, str], *, expla
     Options in the body win over ``X-Weakseg-<Option>`` headers.
 
     Args:
-        fields: Form fields to bytes or text; or ``body`` to the raw body (bytes), or to a dict of JSON parsed before.
+        fields: Form fields to bytes or text; or a single ``body`` (or ``data``): the raw body as bytes, or a dict where
+            it was JSON and is parsed already.
         headers: Header names in any case to values.
         explain: The request came to the explanations endpoint.
     Raises:
@@ -34,7 +37,7 @@ def read_request(fields: Mapping[str, Any], headers: Mapping[str, str], *, expla
         for name, value in lower.items()
         if name.startswith(HEADER_PREFIX)
     }
-    body = next((fields[name] for name in _RAW_FIELDS if name in fields), None)
+    body = next((fields[name] for name in _RAW_FIELDS if fields.keys() == {name}), None)
     if body is None:
         image = _as_bytes(fields.get(_IMAGE_FIELD))
         sent = {name: _as_text(name, value) for name, value in fields.items() if name != _IMAGE_FIELD}
@@ -69,7 +72,7 @@ def _from_base64(encoded: Any) -> bytes:
         raise MalformedBodyError("image is not a text.", field="image", remedy="Send the picture's bytes as base64.")
     text = encoded.partition(",")[2] if encoded.startswith("data:") else encoded
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode(_BLANKS.sub("", text), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedBodyError(
             f"image is not valid base64 ({error}).", field="image", remedy="Send the picture's bytes as base64."

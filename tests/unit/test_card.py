@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from tests.helpers.fakes import make_card
 from weakseg.card import CARD_KEY, load_card, parse_card
@@ -34,6 +35,17 @@ TASKS: dict[str, Any] = {
 def test_settings_in_force(sent: dict[str, Any], expected: tuple[Any, ...]) -> None:
     settings = make_card(**TASKS).settings(parse_options(sent))
     assert (settings.refine, settings.levels, settings.iterations, settings.threshold) == expected
+
+
+def test_a_partial_table_of_thresholds_is_completed_by_the_papers() -> None:
+    card = make_card(photo_task={"mode_thresholds": {"pf_pb": 0.2}})
+    assert card.settings(parse_options({"grabcut_mode": "pf_pb"})).levels == (0, 0.2, 1)
+    assert card.settings(parse_options({"grabcut_mode": "f_pf"})).levels == (0, 0.01, 0.7)
+
+
+def test_levels_of_a_card_ascend() -> None:
+    with pytest.raises(ValidationError, match="not ascending"):
+        make_card(photo_task={"grabcut_mode": (0.9, 0.5, 0.1)})
 
 
 def test_asking_for_grabcut_details_implies_grabcut() -> None:

@@ -31,11 +31,25 @@ def test_a_name_that_two_classes_share_needs_a_number(vocabulary: Vocabulary) ->
         vocabulary.resolve("Crane")
 
 
-@pytest.mark.parametrize("wanted", ["5", "999999999999999999999", "-1", "", "²", "x" * 10_000])
+@pytest.mark.parametrize(
+    "wanted", ["5", "999999999999999999999", "-1", "", "²", "x" * 10_000, "0" * 5_000, "9" * 5_000]
+)
 def test_what_is_no_label_is_refused_briefly(vocabulary: Vocabulary, wanted: str) -> None:
     with pytest.raises(UnknownClassError) as caught:
         vocabulary.resolve(wanted)
     assert len(str(caught.value)) < 400
+
+
+def test_a_name_of_digits_wins_over_a_number() -> None:
+    digits = Vocabulary([str(number) for number in range(1, 11)])
+    assert digits.resolve("3") == 2
+    assert digits.resolve("0") == 0, "no name: a number"
+
+
+@pytest.mark.parametrize("name", ["auto", "None"])
+def test_words_of_the_option_are_no_names(name: str) -> None:
+    with pytest.raises(ModelCardError, match=name):
+        Vocabulary(("a", name))
 
 
 def test_membership_and_rankable_by_hand(vocabulary: Vocabulary) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.helpers.fakes import FakeRuntime, make_card
+from weakseg.answer import MAX_ANSWER_BYTES
 from weakseg.codec.decode import Limits
 from weakseg.errors import MalformedBodyError
 from weakseg.options import parse_options
@@ -143,7 +145,7 @@ def test_naked_grabcut_does_not_wake_the_network(pipeline: Pipeline, runtime: Fa
     assert runtime.calls == []
     assert document["segments"][0]["box"] == [30, 20, 70, 40]
     assert document["segments"][0]["score"] is None
-    assert "network" not in document["timings_ms"]
+    assert document["timings_ms"]["network"] == 0
 
 
 @pytest.mark.parametrize(
@@ -185,6 +187,42 @@ def test_a_failing_network_is_a_500_for_its_batch_and_the_pipeline_lives(caplog:
     assert [answer.status for answer in answers] == [500, 200, 500]
     assert "made to fail" in caplog.text
     assert ask(pipeline, {})[0].status == 200
+
+
+def test_too_many_cuts_are_refused_before_they_hold_the_worker(pipeline: Pipeline) -> None:
+    five = "tabby,Siamese cat,beagle,dog,cat"
+    many, best, fine = ask(
+        pipeline,
+        {"classes": five, "iterations": 9},
+        {"classes": five, "iterations": 9, "pick": "best"},
+        {"classes": five, "iterations": 8},
+    )
+    assert [answer.status for answer in (many, best, fine)] == [400, 200, 200]
+    assert json.loads(many.body)["error"]["field"] == "iterations"
+
+
+def test_an_answer_that_the_server_could_not_send_is_a_413(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    formats = ({}, {"format": "overlay"}, {"format": "json"})
+    sizes = [len(answer.body) for answer in ask(pipeline, *formats)]
+    monkeypatch.setattr("weakseg.answer.MAX_ANSWER_BYTES", min(sizes))
+    answers = ask(pipeline, *formats)
+    assert [answer.status for answer in answers] == [200 if size == min(sizes) else 413 for size in sizes]
+    refused = next(answer for answer in answers if answer.status == 413)
+    assert json.loads(refused.body)["error"]["code"] == "answer_too_large"
+
+
+@pytest.mark.parametrize("name", ["config.properties", "config.container.properties"])
+def test_the_server_can_send_every_answer(name: str) -> None:
+    lines = (Path(__file__).parents[2] / name).read_text(encoding="utf-8").splitlines()
+    (limit,) = (int(line.partition("=")[2]) for line in lines if line.startswith("max_response_size="))
+    assert limit > MAX_ANSWER_BYTES
+
+
+def test_requests_late_in_a_slow_batch_are_sent_back_instead_of_losing_the_worker(runtime: FakeRuntime) -> None:
+    pipeline = Pipeline(CARD, runtime, batch_deadline_s=-1)
+    (answer,) = ask(pipeline, {})
+    assert answer.status == 503
+    assert answer.headers["Retry-After"] == "1"
 
 
 def test_segment_in_process_equals_the_answer(pipeline: Pipeline) -> None:

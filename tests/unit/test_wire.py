@@ -59,6 +59,14 @@ def test_a_form_field_that_is_no_text() -> None:
     assert caught.value.field == "classes"
 
 
+def test_form_fields_called_like_a_raw_body_are_form_fields() -> None:
+    request = read_request({"body": "x", "classes": "dog"}, {})
+    assert request.image is None
+    assert request.options == {"body": "x", "classes": "dog"}
+    request = read_request({"image": PICTURE, "data": "x"}, {})
+    assert (request.image, request.options) == (PICTURE, {"data": "x"})
+
+
 def test_no_image_is_left_to_the_pipeline() -> None:
     assert read_request({}, {}).image is None
     assert read_request({"body": {}}, {}).image is None
