@@ -219,14 +219,9 @@ class Options(BaseModel):
             raise ValueError("classes: 'none' means GrabCut alone, which needs a box.|Send box=x0,y0,x1,y1 too.")
         if self.classes == ("none",) and self.refine is Refine.NONE:
             raise ValueError("refine: 'none' leaves nothing to do with classes=none.|Send refine=grabcut.")
-        if self.classes == ("none",) and self.grabcut_mode is not None:
-            raise ValueError(
-                "grabcut_mode: classes=none has no map that it could apply to.|Send classes, or leave it out."
-            )
-        if self.classes == ("none",) and self.threshold is not None:
-            raise ValueError(
-                "threshold: classes=none has no map that it could apply to.|Send classes, or leave it out."
-            )
+        for name in ("grabcut_mode", "threshold"):
+            if self.classes == ("none",) and getattr(self, name) is not None:
+                raise ValueError(f"{name}: classes=none has no map to apply it to.|Send classes, or leave it out.")
         if isinstance(self.grabcut_mode, tuple) and self.threshold is not None:
             raise ValueError("threshold: grabcut_mode=t0,t1,t2 sets every level already.|Send one of the two.")
         if self.refine is Refine.NONE and self.grabcut_mode is not None:
