@@ -149,8 +149,8 @@ def export(
     workers: Annotated[int, typer.Option(help="Worker processes.", rich_help_panel=SERVING)] = 1,
     batch_size: Annotated[int, typer.Option(help="Requests per batch, at most.", rich_help_panel=SERVING)] = 8,
     max_batch_delay: Annotated[
-        int, typer.Option(help="How long a batch waits to fill, ms.", rich_help_panel=SERVING)
-    ] = 5,
+        int, typer.Option(min=1, help="How long a batch waits to fill, ms.", rich_help_panel=SERVING)
+    ] = Serving().max_batch_delay_ms,
     handler: Annotated[
         Path, typer.Option(help="Python file of the TorchServe handler.", show_default=False, rich_help_panel=SERVING)
     ] = HANDLER,

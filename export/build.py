@@ -36,7 +36,7 @@ class Serving:
 
     workers: int = 1
     batch_size: int = 8
-    max_batch_delay_ms: int = 5
+    max_batch_delay_ms: int = 1  # all of it is a lone request's wait; TorchServe reads 0 as "not set", which is 100 ms
     response_timeout_s: int = 120
 
     def as_dict(self) -> dict[str, int]:

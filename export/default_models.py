@@ -42,9 +42,9 @@ _SQUEEZENET_DEFAULTS: dict[str, Any] = {
 
 
 def build_squeezenet_cam(
-    classifier: Classifier, directory: Path, on_step: Callable[[str], None] = lambda _: None
+    classifier: Classifier, directory: Path, on_step: Callable[[str], None] = lambda _: None, *, made_of: str = ""
 ) -> BuiltArchive:
-    """The default model, from torchvision's SqueezeNet 1.1 with ImageNet weights."""
+    """The default model, from torchvision's SqueezeNet 1.1 with ImageNet weights; ``made_of`` goes into its card."""
     return build_archive(
         classifier,
         name=SQUEEZENET_CAM,
@@ -52,6 +52,6 @@ def build_squeezenet_cam(
         groups=voc_groups(),
         cam=_SQUEEZENET_MAPS,
         hw=(448, 448),
-        card_fields=_SQUEEZENET_DEFAULTS,
+        card_fields={**_SQUEEZENET_DEFAULTS, "made_of": made_of},
         on_step=on_step,
     )

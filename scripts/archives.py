@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from weakseg.archive import find_archive, open_archive
-from weakseg.card import ModelCard
-from weakseg.errors import WeightsUnavailableError
+from weakseg.archive import open_archive, read_config
+from weakseg.card import CARD_KEY, ModelCard
+from weakseg.errors import ModelError, WeightsUnavailableError
 
 # Whatever needs PyTorch is imported where something is built: it takes seconds, and most starts build nothing.
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +43,7 @@ def ensure_archive(name: str, store: Path, report: Report) -> ModelCard:
     """The model's card, from its archive in the store; the default model is built where it is missing or outdated.
 
     Args:
+        name: Of an archive in the store, not a path: TorchServe loads from the store by name.
         report: Called with a line for people at every step.
     Raises:
         ModelError: no such model, or it cannot be built.
@@ -50,7 +51,14 @@ def ensure_archive(name: str, store: Path, report: Report) -> ModelCard:
     if name == DEFAULT_MODEL:
         store.mkdir(parents=True, exist_ok=True)
         _ensure_default(store / f"{DEFAULT_MODEL}.mar", report)
-    return open_archive(find_archive(name, store)).card
+    known = sorted(path.stem for path in store.glob("*.mar"))
+    if name not in known:
+        raise ModelError(
+            f"No model {name!r} in {store} (it has: {', '.join(known) or 'none'}). Models are served by the name of"
+            " their archive in the store, without path and .mar. Build one with `python -m export`, or choose another"
+            " --store."
+        )
+    return open_archive(store / f"{name}.mar").card
 
 
 def sample_drawing(store: Path) -> Path:
@@ -68,23 +76,28 @@ def fingerprint(sources: Sequence[str]) -> str:
 
 
 def _ensure_default(archive: Path, report: Report) -> None:
-    stamp = archive.with_name(f".{DEFAULT_MODEL}.stamp")
-    noted = stamp.read_text(encoding="utf-8").split() if stamp.exists() else ["", ""]
-    if archive.exists() and noted[1] != _sha256(archive):
+    made_of = _made_of(archive) if archive.exists() else None
+    if made_of == "":
         report(f"{DEFAULT_MODEL}: not made by this program, so it is served as it is")
-    elif archive.exists() and noted[0] == fingerprint(_SOURCES):
+    elif made_of == fingerprint(_SOURCES):
         report(f"{DEFAULT_MODEL}: up to date")
     else:
-        made_of = _build(archive, report, made_of=noted[0] if archive.exists() else "")
-        stamp.write_text(f"{made_of} {_sha256(archive)}\n", encoding="utf-8")
+        _build(archive, report, made_of=made_of)
 
 
-def _build(archive: Path, report: Report, *, made_of: str) -> str:
-    """Build the default model, or the demonstration model in its place; what it was made of.
+def _made_of(archive: Path) -> str:
+    """The fingerprint in an archive's card. No other field is looked at: another weakseg may have written them."""
+    config = read_config(archive)
+    card = config.get(CARD_KEY) if isinstance(config, dict) else None
+    return str(card.get("made_of", "")) if isinstance(card, dict) else ""
+
+
+def _build(archive: Path, report: Report, *, made_of: str | None) -> None:
+    """Build the default model, or the demonstration model in its place.
 
     Args:
-        made_of: Fingerprint of the archive that is there. A demonstration model that is up to date stays, and so does
-            the real model: it is never replaced by the demonstration.
+        made_of: Fingerprint of the archive that is there; none: there is no archive. A demonstration model that is up
+            to date stays, and so does the real model: it is never replaced by the demonstration.
     """
     from export.default_models import build_squeezenet_cam
     from weakseg.models.classifier import load_classifier
@@ -94,17 +107,21 @@ def _build(archive: Path, report: Report, *, made_of: str) -> str:
         with _patience(DOWNLOAD_TIMEOUT_S):
             classifier = load_classifier("squeezenet1_1")
     except WeightsUnavailableError as error:
-        if archive.exists() and not open_archive(archive).card.weights.demonstration:
+        if made_of is not None and not open_archive(archive).card.weights.demonstration:
             report(f"{DEFAULT_MODEL}: outdated, but kept, as its weights cannot be had again: {error}")
-            return made_of
+            return
         report(DEMO_NOTICE.format(reason=error))
         if made_of == fingerprint(_DEMO_SOURCES):
             report(f"{DEFAULT_MODEL}: the demonstration model is up to date")
         else:
             _build_demo(archive, report)
-        return fingerprint(_DEMO_SOURCES)
-    build_squeezenet_cam(classifier, archive.parent, lambda step: report(f"{DEFAULT_MODEL}: {step}"))
-    return fingerprint(_SOURCES)
+        return
+    build_squeezenet_cam(
+        classifier,
+        archive.parent,
+        lambda step: report(f"{DEFAULT_MODEL}: {step}"),
+        made_of=fingerprint(_SOURCES),
+    )
 
 
 def _build_demo(archive: Path, report: Report) -> None:
@@ -125,7 +142,7 @@ def _build_demo(archive: Path, report: Report) -> None:
         name=DEFAULT_MODEL,
         directory=archive.parent,
         hw=(INPUT_PX, INPUT_PX),
-        card_fields={"version": "demo"},
+        card_fields={"version": "demo", "made_of": fingerprint(_DEMO_SOURCES)},
         on_step=lambda step: report(f"{DEFAULT_MODEL}: {step}"),
     )
 
@@ -135,11 +152,6 @@ def _files(sources: Sequence[str]) -> Iterator[Path]:
         path = ROOT / source
         found = path.rglob("*") if path.is_dir() else [path]
         yield from sorted(file for file in found if file.is_file() and "__pycache__" not in file.parts)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 #
 #   use_environment serve|dev
 #
-# makes or completes it (only when a lock file changed), puts it first in PATH and goes to the repository's root.
-# dev holds all of serve. WEAKSEG_PYTHON names another Python 3.11 than the python3.11 in PATH.
+# makes or completes it (only when a lock file changed) and puts it first in PATH. The working directory is then the
+# repository's root; $caller is the one before. dev holds all of serve. WEAKSEG_PYTHON names another Python 3.11 than the
+# python3.11 in PATH.
 
 fail() {
     printf 'weakseg: %s\n' "$@" >&2
@@ -11,6 +12,7 @@ fail() {
 }
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+caller=$PWD
 cd "$root" || fail "cannot enter $root"
 
 use_environment() {
@@ -34,7 +36,8 @@ make_environment() {
     [ "$version" = 3.11 ] ||
         fail "$python is Python $version; the lock files are for 3.11." "Set WEAKSEG_PYTHON to a Python 3.11."
     echo "==> Python environment in .venv from requirements/$1.lock (once; 6 GB, mostly PyTorch with CUDA)"
-    [ -x .venv/bin/python ] || "$python" -m venv .venv ||
+    # An interrupted venv has a python, but no pip yet.
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv ||
         fail "cannot make .venv." "On Debian and Ubuntu: apt install python3.11-venv. Remove .venv, then try again."
     install --require-hashes -r "requirements/$1.lock"
     install --quiet --no-build-isolation -e .

@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from scripts import archives, torchserve
-from scripts.torchserve import ROOT, STATE, Instance, ServiceError, Wanted
+from scripts.torchserve import PORTS, ROOT, STATE, Instance, ServiceError, Wanted
 from weakseg.archive import open_archive
 from weakseg.card import ModelCard
 from weakseg.errors import WeaksegError
 
+CONFIG = ROOT / "config.properties"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -41,11 +42,16 @@ def serve(
         str, typer.Option(help="Models to serve, with commas: archives of the store by name.")
     ] = archives.DEFAULT_MODEL,
     port: Annotated[
-        int, typer.Option(help="Inference port; management is the next one, then metrics and two for gRPC.")
+        int,
+        typer.Option(
+            min=1,
+            max=65536 - len(PORTS),
+            help="Inference port; management is the next one, then metrics and two for gRPC.",
+        ),
     ] = 8080,
-    store: Annotated[Path, typer.Option(help="Folder of the archives.")] = ROOT / "model_store",
-    state: Annotated[Path, typer.Option(help="Folder for logs and notes; one service each.")] = STATE,
-    config: Annotated[Path, typer.Option(help="TorchServe's configuration.")] = ROOT / "config.properties",
+    store: Annotated[Path, typer.Option(file_okay=False, help="Folder of the archives.")] = ROOT / "model_store",
+    state: Annotated[Path, typer.Option(file_okay=False, help="Folder for logs and notes; one service each.")] = STATE,
+    config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="TorchServe's configuration.")] = CONFIG,
     show_logs: Annotated[bool, typer.Option("--show-logs", help="TorchServe's log on the console, too.")] = False,
     build_only: Annotated[bool, typer.Option("--build-only", help="Build the archives, start nothing.")] = False,
 ) -> None:

@@ -154,15 +154,15 @@ def start(wanted: Wanted) -> Instance:
             start_new_session=True,
         )
     instance = Instance(process.pid, wanted.port, wanted.models, wanted.store, state, temp)
-    (state / "instance.json").write_text(json.dumps(asdict(instance), default=str), encoding="utf-8")
+    _note(instance)
     return instance
 
 
 def find(state: Path) -> Instance | None:
-    """The instance that ``state`` speaks of, if any of its processes lives."""
+    """The instance that ``state`` speaks of, if any of its processes lives; none where its note cannot be read."""
     try:
         noted = json.loads((state / "instance.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: empty or cut off
         return None
     folders = {name: Path(noted[name]) for name in ("store", "state", "temp")}
     instance = Instance(noted["session"], noted["port"], tuple(noted["models"]), **folders)
@@ -260,6 +260,14 @@ def log_tail(state: Path, *names: str) -> str:
         if said:
             parts.append("\n".join([f"--- {path}", *said[-15:]]))
     return "\n".join(parts)
+
+
+def _note(instance: Instance) -> None:
+    """Write ``instance.json``, whole or not at all."""
+    note = instance.state / "instance.json"
+    draft = note.with_suffix(".new")
+    draft.write_text(json.dumps(asdict(instance), default=str), encoding="utf-8")
+    draft.replace(note)
 
 
 def _owner_of(port: int) -> str:

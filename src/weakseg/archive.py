@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -30,14 +31,21 @@ def open_archive(path: Path) -> Archive:
     Raises:
         ModelError: not an archive. ModelCardError: its card is missing or wrong.
     """
-    read_file = _folder_reader(path) if path.is_dir() else _zip_reader(path)
+    return Archive(path, parse_card(read_config(path), where=f"{path}/{CONFIG_FILE}"), _reader(path))
+
+
+def read_config(path: Path) -> Any:
+    """An archive's model-config.yaml as it is, unchecked.
+
+    Raises:
+        ModelError: not an archive.
+    """
     try:
-        document = yaml.safe_load(read_file(CONFIG_FILE))
+        return yaml.safe_load(_reader(path)(CONFIG_FILE))
     except (KeyError, FileNotFoundError) as error:
         raise ModelError(f"{path} holds no {CONFIG_FILE}. Archive the model with `python -m export`.") from error
     except (OSError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is not a model archive: {error}.") from error
-    return Archive(path, parse_card(document, where=f"{path}/{CONFIG_FILE}"), read_file)
 
 
 def find_archive(name: str, store: Path) -> Path:
@@ -53,6 +61,10 @@ def find_archive(name: str, store: Path) -> Path:
     raise ModelError(
         f"No model {name!r} in {store} (it has: {models}). Build it with `./scripts/serve` or `python -m export`."
     )
+
+
+def _reader(path: Path) -> Callable[[str], bytes]:
+    return _folder_reader(path) if path.is_dir() else _zip_reader(path)
 
 
 def _folder_reader(folder: Path) -> Callable[[str], bytes]:

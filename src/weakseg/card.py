@@ -83,6 +83,7 @@ class ModelCard(_Strict):
     weights: Weights
     graph: dict[str, Any] = Field({}, description="How the graph makes its maps (views, weights used ...)")
     parity: dict[str, Any] = Field({}, description="Largest differences found at export, and the tolerance")
+    made_of: str = Field("", description="Fingerprint of what `./scripts/serve` made it of; empty: somebody else did")
     runtime: Literal["onnx", "torchscript"] = "onnx"
     threads: int = Field(1, ge=1, description="Threads per worker, for the network and for GrabCut")
     refine_side: int = Field(500, ge=32, description="GrabCut runs at this long side at most, pixels")

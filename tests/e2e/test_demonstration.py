@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scripts.archives import sample_drawing
+from scripts.archives import _DEMO_SOURCES, fingerprint, sample_drawing
 from tests.helpers.launcher import Launcher, free_ports
 from weakseg.archive import open_archive
 from weakseg.pipeline import Pipeline
@@ -26,6 +26,7 @@ def test_without_weights_there_is_a_model_that_says_what_it_is(tmp_path: Path) -
     assert archive.card.version == "demo"
     assert archive.card.weights.demonstration
     assert archive.card.network == "demo"
+    assert archive.card.made_of == fingerprint(_DEMO_SOURCES)
 
     pipeline = Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
     drawing = sample_drawing(launcher.store).read_bytes()

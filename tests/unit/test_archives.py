@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from export import default_models
 from export.archive import write_archive
 from scripts import archives
 from tests.helpers.fakes import make_card
-from weakseg.errors import WeightsUnavailableError
+from weakseg.errors import ModelError, WeightsUnavailableError
 from weakseg.models import classifier
 
 SOURCES = {"sources": "1"}  # stands for the files that an archive is made of
@@ -22,9 +24,10 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Replaces export and training by writing a card; lists what was built."""
     made: list[str] = []
 
-    def write(archive: Path, *, demonstration: bool) -> None:
+    def write(archive: Path, *, demonstration: bool, made_of: str) -> None:
         weights = {"source": "a test", "licence": "none", "sha256": "0", "demonstration": demonstration}
-        card = make_card(name=archive.stem, version="demo" if demonstration else "1.0", weights=weights)
+        version = "demo" if demonstration else "1.0"
+        card = make_card(name=archive.stem, version=version, weights=weights, made_of=made_of)
         folder = tmp_path / "graphs"
         folder.mkdir(exist_ok=True)
         for name in ("model.onnx", "model.pt"):
@@ -36,11 +39,14 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         )  # fmt: skip
         made.append(card.version)
 
-    def build(_: object, directory: Path, __: object) -> None:
-        write(directory / f"{archives.DEFAULT_MODEL}.mar", demonstration=False)
+    def build(_: object, directory: Path, __: object, *, made_of: str) -> None:
+        write(directory / f"{archives.DEFAULT_MODEL}.mar", demonstration=False, made_of=made_of)
+
+    def build_demo(archive: Path, _: object) -> None:
+        write(archive, demonstration=True, made_of=archives.fingerprint(archives._DEMO_SOURCES))
 
     monkeypatch.setattr(default_models, "build_squeezenet_cam", build)
-    monkeypatch.setattr(archives, "_build_demo", lambda archive, _: write(archive, demonstration=True))
+    monkeypatch.setattr(archives, "_build_demo", build_demo)
     monkeypatch.setattr(archives, "fingerprint", lambda sources: f"{SOURCES['sources']}-{len(sources)}")
     monkeypatch.setitem(SOURCES, "sources", "1")
     _set_weights(monkeypatch, available=True)
@@ -103,10 +109,61 @@ def test_the_real_model_never_gives_way_to_the_demonstration(
     assert built == ["1.0", "1.0"]
 
 
+def change_card(archive: Path, **changes: object) -> None:
+    """Rewrite an archive with other fields in its card; None leaves a field out."""
+    with zipfile.ZipFile(archive) as old:
+        files = {name: old.read(name) for name in old.namelist()}
+    config = yaml.safe_load(files["model-config.yaml"])
+    fields = config["weakseg"] | changes
+    config["weakseg"] = {name: value for name, value in fields.items() if value is not None}
+    with zipfile.ZipFile(archive, "w") as new:
+        for name, content in (files | {"model-config.yaml": yaml.safe_dump(config).encode()}).items():
+            new.writestr(name, content)
+
+
 def test_an_archive_that_somebody_else_made_is_left_alone(built: list[str], tmp_path: Path) -> None:
     ensure(tmp_path)
-    archive = tmp_path / "squeezenet_cam.mar"
-    archive.write_bytes(archive.read_bytes() + b"\0")
+    change_card(tmp_path / "squeezenet_cam.mar", made_of=None)
     SOURCES["sources"] = "2"
     assert "not made by this program" in ensure(tmp_path)[1]
     assert built == ["1.0"]
+
+
+def test_an_archive_whose_card_another_weakseg_wrote_is_made_anew(built: list[str], tmp_path: Path) -> None:
+    ensure(tmp_path)
+    change_card(tmp_path / "squeezenet_cam.mar", made_of="another", a_field_of_those_days=1)
+    ensure(tmp_path)
+    assert built == ["1.0", "1.0"]
+
+
+def test_a_start_that_is_killed_once_the_archive_is_there_leaves_nothing_undone(
+    built: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set_weights(monkeypatch, available=False)
+    ensure(tmp_path)
+    for path in tmp_path.iterdir():
+        if path.is_file() and path.suffix != ".mar":
+            path.unlink()  # whatever would be written after the archive
+    _set_weights(monkeypatch, available=True)
+    assert ensure(tmp_path)[0] is False
+    assert built == ["demo", "1.0"]
+
+
+def test_the_default_models_archive_says_what_it_is_made_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fields: dict[str, Any] = {}
+    monkeypatch.setattr(default_models, "build_archive", lambda *_, card_fields, **__: fields.update(card_fields))
+    _set_weights(monkeypatch, available=True)
+    archives._build(tmp_path / "squeezenet_cam.mar", lambda _: None, made_of=None)
+    assert fields["made_of"] == archives.fingerprint(archives._SOURCES)
+
+
+@pytest.mark.parametrize("name", ["{store}/mine", "{store}/mine.mar", "mine.mar", "../{folder}/mine", "export", ""])
+def test_models_go_by_their_names_in_the_store(
+    tmp_path: Path, name: str, built: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure(tmp_path)
+    (tmp_path / "squeezenet_cam.mar").rename(tmp_path / "mine.mar")
+    assert archives.ensure_archive("mine", tmp_path, print).name == "squeezenet_cam"
+    monkeypatch.chdir(archives.ROOT)  # where there is a folder `export`
+    with pytest.raises(ModelError, match=r"it has: mine.*without path and \.mar"):
+        archives.ensure_archive(name.format(store=tmp_path, folder=tmp_path.name), tmp_path, print)

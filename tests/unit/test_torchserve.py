@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from scripts import archives
-from scripts.torchserve import Instance, find, find_cause, set_ports
+from scripts.launcher import app
+from scripts.torchserve import Instance, _note, find, find_cause, set_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "2026-01-01T10:00:00,000 [INFO ] W-9000-m_1.0-stdout MODEL_LOG - "
@@ -71,6 +73,48 @@ def test_a_note_of_an_instance_whose_processes_are_gone(tmp_path: Path) -> None:
     (tmp_path / "instance.json").write_text(json.dumps(asdict(gone), default=str))
     assert find(tmp_path) is None
     assert find(tmp_path / "empty") is None
+
+
+@pytest.mark.parametrize("note", ["", '{"session": 1, "por'])
+def test_a_note_that_cannot_be_read_is_none(tmp_path: Path, note: str) -> None:
+    (tmp_path / "instance.json").write_text(note)
+    assert find(tmp_path) is None
+    stopped = CliRunner().invoke(app, ["--stop", "--state", str(tmp_path)])
+    assert (stopped.exit_code, "does not run" in stopped.output) == (0, True)
+
+
+def test_a_note_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_half(path: Path, text: str, **_: object) -> int:
+        with path.open("w") as file:
+            file.write(text[: len(text) // 2])
+        raise OSError("the disk is full")
+
+    note = tmp_path / "instance.json"
+    instance = Instance(1, 8080, ("m",), tmp_path, tmp_path, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", write_half)
+        with pytest.raises(OSError, match="full"):
+            _note(instance)
+    assert not note.exists()
+    _note(instance)
+    assert json.loads(note.read_text())["port"] == 8080
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--port", "65532"), ("--port", "70000"), ("--port", "0"), ("--config", "nowhere"), ("--store", __file__)],
+)
+def test_options_that_cannot_be_are_refused_by_name(tmp_path: Path, option: str, value: str) -> None:
+    # --build-only of a model that is not there: whatever gets through ends with 1, and nothing starts.
+    asked = ["--build-only", "--models", "none", "--state", str(tmp_path), option, value]
+    result = CliRunner().invoke(app, asked, env={"TERM": "dumb", "COLUMNS": "200"})
+    assert result.exit_code == 2, result.output
+    assert f"'{option}'" in result.output
+
+
+def test_the_last_port_there_is_can_be_used(tmp_path: Path) -> None:
+    asked = ["--build-only", "--models", "none", "--store", str(tmp_path), "--port", "65531"]
+    assert CliRunner().invoke(app, asked).exit_code == 1  # no such model
 
 
 def test_the_fingerprint_changes_with_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from export.build import STEPS, BuiltArchive, Serving, build_archive, read_group
 from export.onnx import export_onnx
 from export.torchscript import export_torchscript
 from tests.helpers.tiny_networks import RedGreenNet
-from weakseg.archive import open_archive
+from weakseg.archive import open_archive, read_config
 from weakseg.attribution.cam import CamSettings
 from weakseg.card import Weights
 from weakseg.errors import ModelCardError, ModelError, ParityError
@@ -198,7 +198,14 @@ def test_command_line_reads_sizes_and_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--size", "big"], ["--scales", "1;2"], ["--mean", "1,2"], ["--network", "alexnet"]]
+    "arguments",
+    [
+        ["--size", "big"],
+        ["--scales", "1;2"],
+        ["--mean", "1,2"],
+        ["--network", "alexnet"],
+        ["--max-batch-delay", "0"],  # TorchServe would read it as 100
+    ],
 )
 def test_command_line_refuses_what_it_cannot_use(arguments: list[str], tmp_path: Path) -> None:
     common = ["--network", "squeezenet1_1", "--weights", "random", "--out", str(tmp_path)]
@@ -229,7 +236,9 @@ def test_command_line_archives_a_users_own_checkpoint(handler: Path, tmp_path: P
     assert result.exit_code == 0, result.output
     assert "Wrote" in result.output
     assert "tolerance 0.0001" in " ".join(result.output.split())
+    assert read_config(tmp_path / "store" / "pets.mar")["maxBatchDelay"] == 1
     card = open_archive(tmp_path / "store" / "pets.mar").card
+    assert card.made_of == "", "the launcher would take it for its own"
     assert card.classes == ("cat", "guinea pig")
     assert card.groups == {}
     assert card.weights.licence == "MIT"
