@@ -16,7 +16,7 @@ from weakseg.voc import voc_groups
 
 SQUEEZENET_CAM = "squeezenet_cam"
 
-_SQUEEZENET_MAPS = CamSettings(
+SQUEEZENET_MAPS = CamSettings(
     positive_weights=True,
     contrast=0.9,
     similarity=True,
@@ -50,7 +50,7 @@ def build_squeezenet_cam(
         name=SQUEEZENET_CAM,
         directory=directory,
         groups=voc_groups(),
-        cam=_SQUEEZENET_MAPS,
+        cam=SQUEEZENET_MAPS,
         hw=(448, 448),
         card_fields={**_SQUEEZENET_DEFAULTS, "made_of": made_of},
         on_step=on_step,

@@ -13,6 +13,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 PICTURE_MODES = {"mask": "P", "cutout": "RGBA", "overlay": "RGB", "heatmap": "RGB"}
+# Rounding differs from batch to batch, so that a pixel whose map lies on a threshold may fall on either side of it.
+# These shares of a photo's pixels may change; an overlay draws lines and a name around each.
+UNSTEADY_SHARES = {"mask": 0.001, "cutout": 0.001, "overlay": 0.05, "json": 0.001}
 JSON_FIELDS = {"model", "version", "method", "image", "scores", "segments", "options", "timings_ms", "warnings"}
 STAGES = {"decode", "network", "refine", "encode", "total"}
 ERROR_FIELDS = {"code", "field", "message", "remedy"}
@@ -36,6 +39,20 @@ def find_fault(chosen: str, size_wh: tuple[int, int], body: bytes, headers: Mapp
         return f"{chosen} cannot be read: {error!r}"
 
 
+def find_change(chosen: str, first: bytes, body: bytes) -> str | None:
+    """How the bodies of two 200s to one request differ, beyond what another make-up of their batches may change.
+
+    Args:
+        chosen: The format that was asked for; heat maps and npz may always differ in their last digit.
+    """
+    if chosen not in UNSTEADY_SHARES:
+        return None
+    share = _changed_areas(first, body) if chosen == "json" else _changed_pixels(first, body)
+    if share <= UNSTEADY_SHARES[chosen]:
+        return None
+    return f"another {chosen} than the same request got before: {share:.2%} of the pixels changed"
+
+
 def find_error_fault(status: int, code: str, actual_status: int, body: bytes) -> str | None:
     """What is wrong with the answer to a bad request that ought to get this status and this code."""
     if actual_status != status:
@@ -49,6 +66,22 @@ def find_error_fault(status: int, code: str, actual_status: int, body: bytes) ->
     if error["code"] != code:
         return f"code {error['code']} instead of {code}"
     return None if error["message"] and error["remedy"] else "no message or no remedy"
+
+
+def _changed_pixels(first: bytes, body: bytes) -> float:
+    """Share of pixels that differ in any channel; 1 where the sizes do."""
+    before, now = (np.atleast_3d(np.asarray(Image.open(io.BytesIO(picture)))) for picture in (first, body))  # (H, W, N)
+    return float((before != now).any(2).mean()) if before.shape == now.shape else 1.0
+
+
+def _changed_areas(first: bytes, body: bytes) -> float:
+    """The largest change of a segment's area, as a share of the photo; 1 where the segments are others."""
+    before, now = json.loads(first), json.loads(body)
+    areas, new_areas = ({s["label"]: s["area_px"] for s in document["segments"]} for document in (before, now))
+    if before["image"] != now["image"] or areas.keys() != new_areas.keys():
+        return 1.0
+    largest = max((abs(new_areas[label] - area) for label, area in areas.items()), default=0)
+    return float(largest / (now["image"]["width"] * now["image"]["height"]))
 
 
 def _picture_fault(chosen: str, size_wh: tuple[int, int], body: bytes, headers: Mapping[str, str]) -> str | None:

@@ -31,7 +31,10 @@ class GoodRequest:
 
     @property
     def key(self) -> str:
-        """Requests with the same key must get the same mask, however they are sent and whatever shares their batch."""
+        """Requests with the same key must get the same mask, however they are sent and whatever shares their batch.
+
+        But for rounding: see `tests.load.checks.find_change`.
+        """
         return f"{self.photo.name} {sorted(self.options.items())}"
 
     def arguments(self) -> dict[str, Any]:

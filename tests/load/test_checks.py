@@ -6,11 +6,12 @@ import io
 import json
 import random
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.helpers.colour_archive import write_colour_archive
-from tests.load.checks import find_error_fault, find_fault
+from tests.load.checks import find_change, find_error_fault, find_fault
 from tests.load.mix import VARIETY, GoodRequest, Transport, draw_request, make_bad_requests
 from tests.load.photos import Photo, make_photos
 from weakseg.archive import open_archive
@@ -36,6 +37,12 @@ def photos() -> list[Photo]:
 def _send(pipeline: Pipeline, arguments: dict) -> Answer:
     """As TorchServe's rows would be: a raw body, or JSON."""
     return pipeline.answer([read_request({"body": arguments["data"]}, arguments["headers"])])[0]
+
+
+def _as_png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _answer(pipeline: Pipeline, photo: Photo, chosen: str) -> Answer:
@@ -83,6 +90,39 @@ def test_json_that_contradicts_its_run_lengths_is_seen(
     document = json.loads(_answer(pipeline, photos[0], "json").body)
     document["segments"][0][field] = value
     assert fault in (find_fault("json", photos[0].size_wh, json.dumps(document).encode(), {}) or "")
+
+
+@pytest.mark.parametrize("chosen", ["mask", "cutout"])
+@pytest.mark.parametrize(("changed_px", "seen"), [(0, False), (5, False), (6, True)])
+def test_masks_may_differ_in_a_thousandth_of_their_pixels(chosen: str, changed_px: int, seen: bool) -> None:
+    shape = (50, 100) if chosen == "mask" else (50, 100, 4)
+    before, now = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    now.reshape(5000, -1)[:changed_px, -1] = 1
+    fault = find_change(chosen, *(_as_png(picture) for picture in (before, now)))
+    assert ("0.12% of the pixels" in (fault or "")) == seen
+
+
+@pytest.mark.parametrize(
+    ("areas", "seen"), [({"cat": 105, "dog": 0}, False), ({"cat": 106, "dog": 0}, True), ({"cat": 100}, True)]
+)
+def test_areas_may_differ_by_a_thousandth_of_the_photo(areas: dict[str, int], seen: bool) -> None:
+    bodies = (
+        {"image": {"width": 100, "height": 50}, "segments": [{"label": k, "area_px": v} for k, v in each.items()]}
+        for each in ({"cat": 100, "dog": 0}, areas)
+    )
+    assert (find_change("json", *(json.dumps(body).encode() for body in bodies)) is not None) == seen
+
+
+@pytest.mark.parametrize("chosen", ["mask", "cutout", "overlay", "json"])
+def test_the_answer_to_another_request_is_seen(pipeline: Pipeline, photos: list[Photo], chosen: str) -> None:
+    first, again, other = (_answer(pipeline, photos[number], chosen).body for number in (0, 0, 1))
+    assert find_change(chosen, first, again) is None
+    assert "another" in (find_change(chosen, first, other) or "")
+
+
+@pytest.mark.parametrize("chosen", ["heatmap", "npz"])
+def test_maps_are_not_compared(chosen: str) -> None:
+    assert find_change(chosen, b"0.1000001", b"0.1000002") is None
 
 
 def test_bad_requests_get_the_error_that_is_expected(pipeline: Pipeline, photos: list[Photo]) -> None:

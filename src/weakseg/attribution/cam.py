@@ -23,7 +23,7 @@ Three steps beyond the paper are off by default, and were chosen on photos that 
   see :func:`average_by_similarity`.
 - ``scales`` and ``flip``: several views of the photo, whose maps are averaged.
 
-Cells are put where they lie in the photo (:class:`weakseg.models.grid.Grid`) instead of being stretched over it.
+Cells are put where they lie in the photo (:mod:`weakseg.attribution.placement`) instead of being stretched over it.
 
 One step is one pure function below; :class:`CamGraph` puts them in order. Everything is written so that tracing keeps
 batch size, image size and the number of labels dynamic: no Python number is taken from a shape.
@@ -39,12 +39,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from weakseg.attribution.placement import merge_views
 from weakseg.errors import ModelError
 from weakseg.labels import Vocabulary
-from weakseg.models.grid import Grid
-from weakseg.models.split import SplitNetwork, rectified_class_maps
+from weakseg.models.split import SplitNetwork, pool_logits, rectified_class_maps
 
 TINY = 1e-12  # a map whose maximum is below this stays (almost) zero
+FLAT = 1e-6  # of a map's maximum: means that differ by less differ by rounding alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class CamSettings:
             probabilities, renormalised within the group).
         temperature: Divides the logits of ``softmax``; higher is closer to ``mean``.
         size_correction: How far a group's score is corrected for its number of classes, in [0, 1]; groups must not
-            share classes. See :func:`score_labels`.
+            share classes then. See :func:`score_labels`.
         contrast: How much of the mean class is subtracted, in [0, 1]; needs ``positive_weights``.
         similarity: Average the map over cells with similar features.
     """
@@ -95,6 +96,8 @@ class CamGraph(nn.Module):
         mean, std: Of the RGB channels in [0, 1]: normalisation happens in here.
         settings: How maps are made.
         multi_label: Scores are sigmoids instead of a softmax.
+    Raises:
+        ModelError: classes or groups do not fit the network or the settings.
     """
 
     mean: Tensor  # (3, 1, 1), in [0, 255]
@@ -120,6 +123,8 @@ class CamGraph(nn.Module):
                 f"{network.name} has {network.class_count} classes, not the {len(vocabulary.classes)} that are named."
             )
         self.settings = settings or CamSettings()
+        if self.settings.size_correction > 0:
+            refuse_shared_classes(vocabulary)
         self.multi_label = multi_label
         self.rectified = network.rectified
         self.features = network.features
@@ -167,9 +172,7 @@ class CamGraph(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """(B, F, h', w') to (B, C)."""
-        if self.rectified:
-            return rectified_class_maps(features, self.weight, self.bias).mean((2, 3))  # (B, C)
-        return features.mean((2, 3)) @ self.weight.T + self.bias  # (B, C)
+        return pool_logits(features, self.weight, self.bias, rectified=self.rectified)
 
     def label_maps(self, features: Tensor, mix: Tensor) -> Tensor:
         """Maps of one view, not yet normalised: features (B, F, h', w') and mix (B, K, C) to (B, K, h', w'), >= 0."""
@@ -180,6 +183,19 @@ class CamGraph(nn.Module):
             weights = subtract_mean_class(mix @ weight, weight.mean(0), self.settings.contrast)  # (B, K, F)
             maps = mix_channels(weights, features).relu()
         return average_by_similarity(maps, features) if self.settings.similarity else maps
+
+
+def refuse_shared_classes(vocabulary: Vocabulary) -> None:
+    """Sharing out anew what all groups have together would count a shared class twice. Raises: ModelError."""
+    owners: dict[int, str] = {}
+    for group, members in vocabulary.groups.items():
+        for index in members:
+            other = owners.setdefault(index, group)
+            if other != group:
+                raise ModelError(
+                    f"size_correction: groups {other!r} and {group!r} share class {index} "
+                    f"({vocabulary.classes[index]!r}). Take it out of one of them, or set size_correction to 0."
+                )
 
 
 def normalise_pixels(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -272,7 +288,9 @@ def average_by_similarity(maps: Tensor, features: Tensor) -> Tensor:
 
     so that no matrix of all pairs is needed. A part of the object that spoke weakly for the class, but looks to the
     network like the parts that spoke loudly, is raised. Like the pixel correlation module of SEAM (Wang et al., CVPR
-    2020), without its trained embedding. The result is stretched to [0, 1], then given the map's old maximum.
+    2020), without its trained embedding. The result is stretched to [0, 1], then given the map's old maximum. Where
+    there is nothing to stretch, because all means are equal but for rounding (a map of one value or of one cell;
+    features that look alike everywhere), the map stays as it was.
 
     Args:
         maps: (B, K, h', w'), not negative.
@@ -286,68 +304,9 @@ def average_by_similarity(maps: Tensor, features: Tensor) -> Tensor:
     towards_all = units.sum(2, keepdim=True).transpose(1, 2) @ units  # (B, 1, N)
     means = towards_seeds / towards_all.clamp(min=TINY)  # (B, K, N)
     lifted = means - means.amin(2, keepdim=True)  # (B, K, N)
-    stretched = lifted / lifted.amax(2, keepdim=True).clamp(min=TINY)  # (B, K, N)
-    averaged: Tensor = stretched * seeds.amax(2, keepdim=True)  # (B, K, N)
-    return averaged.view_as(maps)  # (B, K, h', w')
-
-
-def merge_views(maps: list[Tensor], views: list[Tensor], grid: Grid, *, like: Tensor) -> Tensor:
-    """The mean of the views' maps, each put where its cells lie in the photo: (B, K, h', w') each.
-
-    The size is read from the feature map ``like``, and not from a map: the ONNX exporter takes the size behind a
-    reshape for a constant.
-    """
-    placed = [place_cells(each, view, grid, like) for each, view in zip(maps, views, strict=True)]
-    return torch.stack(placed).mean(0)  # (B, K, h', w')
-
-
-def place_cells(maps: Tensor, view: Tensor, grid: Grid, like: Tensor) -> Tensor:
-    """Linear interpolation from a network's grid to cells that divide the photo evenly, as many as ``like`` has.
-
-    Args:
-        maps: (B, K, n_y, n_x) of this view.
-        view: (B, 3, h, w): the input of this view.
-        like: (B, F, h', w').
-    Returns:
-        (B, K, h', w'): cell (i, j) is centred at ((i + 1/2) h / h', (j + 1/2) w / w') of the view.
-    """
-    rows, columns = (
-        interpolation_weights(
-            count_up(like, axis),
-            count_up(maps, axis),
-            view.shape[axis],
-            grid.stride_yx[axis - 2],
-            grid.first_yx[axis - 2],
-        )
-        for axis in (2, 3)
-    )  # (h', n_y), (w', n_x)
-    placed: Tensor = rows @ maps @ columns.T  # (B, K, h', w')
-    return placed
-
-
-def count_up(maps: Tensor, axis: int) -> Tensor:
-    """0, 1, 2 ... along one axis of (B, N, h, w), float32.
-
-    Not ``torch.arange``: tracing takes its device for a constant, and the graph is exported on a CPU to run anywhere.
-    """
-    line = maps.select(5 - axis, 0)[0, 0]  # (h,) for axis 2, (w,) for axis 3
-    return torch.ones_like(line).cumsum(0) - 1
-
-
-def interpolation_weights(parts: Tensor, cells: Tensor, length_px: int, stride_px: float, first_px: float) -> Tensor:
-    """How much each cell of a row counts at the centre of each of several equal parts of the row.
-
-    Args:
-        parts, cells: (P,) and (N,): 0, 1, 2 ...
-        length_px: Of the row.
-        stride_px, first_px: Cell n is centred at pixel first_px + n stride_px.
-    Returns:
-        (P, N), sums to 1 over N.
-    """
-    pixels = (parts + 0.5) * (length_px / parts.shape[0]) - 0.5  # (P,)
-    places = torch.minimum(((pixels - first_px) / stride_px).clamp(min=0), cells[-1])  # (P,), in cells
-    weights: Tensor = (1 - (places[:, None] - cells).abs()).clamp(min=0)  # (P, N)
-    return weights
+    spread, peak = lifted.amax(2, keepdim=True), seeds.amax(2, keepdim=True)  # (B, K, 1)
+    averaged = lifted / spread.clamp(min=TINY) * peak  # (B, K, N)
+    return torch.where(spread > FLAT * peak, averaged, seeds).view_as(maps)  # (B, K, h', w')
 
 
 def normalise_maps(maps: Tensor) -> Tensor:

@@ -71,8 +71,8 @@ def evaluate(
     chooses the best t on the split that it reports, as the paper does. For an honest table, sweep on one split and
     give its results to `--thresholds-from` when you sweep on another.
 
-    A run that was stopped goes on where it was: type the same command again. Another model, other options or another
-    version of the code start anew.
+    A run that was stopped goes on where it was: type the same command again. Another model, other options,
+    changed photos or masks, and another version of the code or of a library start anew.
 
     Examples:
 

@@ -12,6 +12,7 @@ import typer
 from weakseg.archive import find_archive, open_archive
 from weakseg.commands import flags
 from weakseg.commands.terminal import WRONG_INPUT, complain, explained
+from weakseg.options import Format
 from weakseg.types import Answer, RawRequest
 
 if TYPE_CHECKING:
@@ -66,9 +67,12 @@ def segment(
         box=box,
         format=format,
     )
+    destinations = [_destination(photo, out, _ending(options), single=len(photos) == 1) for photo in photos]
+    _refuse_shared(photos, destinations)
     with explained():
         pipeline = _open_pipeline(model, store)
-    failed = [photo for photo in photos if not _segment_photo(pipeline, photo, options, out, len(photos))]
+    pairs = zip(photos, destinations, strict=True)
+    failed = [photo for photo, path in pairs if not _segment_photo(pipeline, photo, options, path)]
     if failed:
         raise typer.Exit(WRONG_INPUT)
 
@@ -81,14 +85,13 @@ def _open_pipeline(model: str, store: Path) -> Pipeline:
     return Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
 
 
-def _segment_photo(pipeline: Pipeline, photo: Path, options: dict[str, str], out: Path | None, count: int) -> bool:
+def _segment_photo(pipeline: Pipeline, photo: Path, options: dict[str, str], path: Path) -> bool:
     """Whether it went well."""
     try:
         answer = pipeline.answer([RawRequest(photo.read_bytes(), options)])[0]
         if answer.status != 200:
             _explain(photo, json.loads(answer.body)["error"])
             return False
-        path = _destination(photo, out, _ending(answer, options), single=count == 1)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(answer.body)
     except OSError as error:
@@ -98,9 +101,9 @@ def _segment_photo(pipeline: Pipeline, photo: Path, options: dict[str, str], out
     return True
 
 
-def _ending(answer: Answer, options: dict[str, str]) -> str:
-    kind = options.get("format", "mask").strip().casefold()
-    return f".{kind}.png" if answer.content_type == "image/png" else f".{kind}"
+def _ending(options: dict[str, str]) -> str:
+    kind = options.get("format", Format.MASK).strip().casefold()
+    return f".{kind}" if kind in (Format.JSON, Format.NPZ) else f".{kind}.png"
 
 
 def _destination(photo: Path, out: Path | None, ending: str, *, single: bool) -> Path:
@@ -109,6 +112,19 @@ def _destination(photo: Path, out: Path | None, ending: str, *, single: bool) ->
     if single and out.suffix and not out.is_dir():
         return out
     return out / (photo.stem + ending)
+
+
+def _refuse_shared(photos: Sequence[Path], destinations: Sequence[Path]) -> None:
+    """Before any work: two photos that would be written to one file are a wrong input."""
+    owners: dict[Path, Path] = {}
+    for photo, path in zip(photos, destinations, strict=True):
+        first = owners.setdefault(path.resolve(), photo)
+        if first is not photo:
+            complain(
+                f"Error: {first} and {photo} would both be written to {path}.",
+                "  Do them one at a time with --out, or give the photos names that differ in more than the ending.",
+            )
+            raise typer.Exit(WRONG_INPUT)
 
 
 def _explain(photo: Path, error: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import onnxruntime
+import PIL
 import torch
 from numpy.typing import NDArray
 
@@ -46,7 +47,7 @@ def build_results(
         "images": len(records),
         "grabcut": {"side_px": card.refine_side, "box_context": card.box_context},
         "command": command,
-        "software": _software(),
+        "software": software_versions(),
         KNOWN: _summarise_class_task(card, records, plan),
         PREDICTED: _summarise_predicted(card, records, plan),
         OBJECT: _summarise_boxes(card, records, plan),
@@ -171,11 +172,13 @@ def _summarise_timings(records: Sequence[Record]) -> Document:
     return timings
 
 
-def _software() -> dict[str, str]:
+def software_versions() -> dict[str, str]:
+    """Everything installed that a mask depends on."""
     return {
         "weakseg": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "pillow": PIL.__version__,
         "opencv": cv2.__version__,
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,

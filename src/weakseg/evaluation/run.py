@@ -17,7 +17,7 @@ from weakseg.evaluation.counting import Plan
 from weakseg.evaluation.evaluator import ArchiveOpener, count_cores, evaluate
 from weakseg.evaluation.records import RecordFile, take_fingerprint
 from weakseg.evaluation.report import write_report
-from weakseg.evaluation.results import Document, build_results, read_thresholds
+from weakseg.evaluation.results import Document, build_results, read_thresholds, software_versions
 from weakseg.evaluation.techniques import SWEEP_SIDE_PX
 from weakseg.evaluation.voc import Sample, read_split
 from weakseg.voc import VOC_CLASSES
@@ -124,11 +124,23 @@ def _check(card: ModelCard, plan: Plan) -> None:
 def _inputs(order: Order, samples: Sequence[Sample], plan: Plan) -> dict[str, Any]:
     """What the counts depend on beside the model and the code; JSON-ready."""
     boxes = {sample.image_id: [[item.name, *item.box.as_list()] for item in sample.boxes] for sample in samples}
-    return {"split": order.split, "photos": boxes, **dataclasses.asdict(plan)}
+    return {
+        "split": order.split,
+        "photos": boxes,
+        "files": {sample.image_id: [*_stamp(sample.photo), *_stamp(sample.mask)] for sample in samples},
+        "software": software_versions(),
+        **dataclasses.asdict(plan),
+    }
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change, ns: a file that was replaced has another."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _announce(records: RecordFile, order: Order, count: int, say: Callable[[str], None]) -> None:
     if records.finished:
         say(f"{len(records.finished)} of {count} photos are finished already; --restart forgets them.")
     elif records.started_anew:
-        say(f"{order.out} held another evaluation (other model, options, photos or code): it starts anew.")
+        say(f"{order.out} held another evaluation (other model, options, photos, code or libraries): it starts anew.")

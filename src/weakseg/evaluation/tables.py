@@ -81,7 +81,8 @@ def _render_main(results: Document) -> str:
         [
             "## Results with the options in force",
             _table(["task", "tags", "options", *HEADINGS, "means over"], rows),
-            f"Predicted tags, mean IoU without background: {_percent(without)}.",
+            "Predicted tags: the best-scoring VOC class of each photo (pick=best), a closed set of 20 names; the model"
+            f" is not told which of them a photo shows. Their mean IoU without background: {_percent(without)}.",
         ]
     )
 

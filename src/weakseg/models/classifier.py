@@ -71,11 +71,13 @@ def load_classifier(
             ImageNet's {"0": [id, name], ...}). ImageNet weights bring their own.
         num_classes: For random weights; a checkpoint says it by its head's shape.
         mean, std: Of RGB in [0, 1]. Default: what torchvision's weights say; ImageNet's for a checkpoint; 0.5 for demo.
+            A checkpoint of GoogLeNet or Inception needs both: see ``_refuse_unknown_input``.
         licence: Overrides the licence in the model card.
     Raises:
         WeightsUnavailableError: ImageNet weights that are neither cached nor downloadable.
         UnsupportedNetworkError: no such network, or not one that class activation maps can be made from.
-        ModelError: a checkpoint or a class file that does not fit; names the first difference.
+        ModelError: a checkpoint or a class file that does not fit; names the first difference. A checkpoint whose
+            mean and std must be given, and are not.
     """
     names = read_class_names(classes) if classes else None
     if weights == "imagenet":
@@ -83,6 +85,8 @@ def load_classifier(
     elif weights == "random":
         loaded = _load_random(network, num_classes or len(names or ()) or 1000)
     else:
+        if mean is None or std is None:
+            _refuse_unknown_input(network, Path(weights))
         loaded = _load_checkpoint(network, Path(weights))
     count, own = loaded.split.class_count, loaded.normalisation
     if names is not None and len(names) != count:
@@ -183,6 +187,23 @@ def _load_random(network: str, num_classes: int) -> _Loaded:
     split = split_network(build_network(network, num_classes), network)
     weights = Weights(source="random numbers: for tests only", licence="none needed", sha256="none")
     return _Loaded(split, None, _default_normalisation(network), weights)
+
+
+def _refuse_unknown_input(network: str, path: Path) -> None:
+    """GoogLeNet and Inception turn ImageNet's normalisation into mean = std = 0.5 where ``transform_input`` is set.
+
+    torchvision sets it with its ImageNet weights, and so for all that is fine-tuned from them; but it is no part of a
+    state dict, and a wrong guess only makes the scores worse. The networks here are built without it.
+
+    Raises:
+        ModelError: the network has this switch.
+    """
+    if hasattr(build_network(network, 1), "transform_input"):
+        raise ModelError(
+            f"{path} does not say how {network}'s input was normalised. Give mean and std: --mean 0.5 --std 0.5 if it "
+            "was fine-tuned from torchvision's ImageNet weights (their transform_input amounts to these numbers), "
+            "otherwise those that it was trained with."
+        )
 
 
 def _load_checkpoint(network: str, path: Path) -> _Loaded:

@@ -50,9 +50,14 @@ class SplitNetwork:
 
     def logits(self, features: Tensor) -> Tensor:
         """(B, F, h', w') feature maps to (B, C) logits."""
-        if self.rectified:
-            return rectified_class_maps(features, self.weight, self.bias).mean((2, 3))  # (B, C)
-        return features.mean((2, 3)) @ self.weight.T + self.bias  # (B, C)
+        return pool_logits(features, self.weight, self.bias, rectified=self.rectified)
+
+
+def pool_logits(features: Tensor, weight: Tensor, bias: Tensor, *, rectified: bool) -> Tensor:
+    """The head and the pooling: (B, F, h', w'), (C, F) and (C,) to (B, C); ``rectified`` as in `SplitNetwork`."""
+    if rectified:
+        return rectified_class_maps(features, weight, bias).mean((2, 3))  # (B, C)
+    return features.mean((2, 3)) @ weight.T + bias  # (B, C)
 
 
 def rectified_class_maps(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -7,10 +7,9 @@ import torch
 from weakseg.attribution.cam import (
     CamSettings,
     average_by_similarity,
-    interpolation_weights,
-    place_cells,
     subtract_mean_class,
 )
+from weakseg.attribution.placement import interpolation_weights, place_cells
 from weakseg.errors import ModelError
 from weakseg.models.grid import Grid
 
@@ -63,6 +62,22 @@ def test_similarity_of_empty_maps_and_featureless_cells_stays_finite() -> None:
     features = torch.zeros(1, 2, 2, 3)
     assert average_by_similarity(torch.zeros(1, 1, 2, 3), features).tolist() == [[[[0.0] * 3] * 2]]
     assert torch.isfinite(average_by_similarity(torch.rand(1, 1, 2, 3), features)).all()
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_similarity_leaves_a_map_of_one_value_alone(width: int) -> None:
+    features = torch.tensor([[3.0, 5.0, 0.0], [0.0, 1.0, 2.0]]).reshape(1, 2, 1, 3)[..., :width]
+    maps = torch.full((1, 1, 1, width), 0.7)
+    assert torch.equal(average_by_similarity(maps, features), maps)
+
+
+def test_similarity_of_cells_that_all_look_alike_leaves_the_map_alone() -> None:
+    """Every mean is the same number but for rounding, which must not be stretched to a map."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(1, 64, 1, 1, generator=generator) * torch.rand(1, 1, 14, 13, generator=generator)
+    maps, flat = features[:, :1], features[:, :1] * 0 + 0.5
+    both = torch.cat([maps, flat], 1)  # (1, 2, 14, 13)
+    assert torch.equal(average_by_similarity(both, features), both)
 
 
 def test_cells_that_divide_the_photo_evenly_stay() -> None:

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
-from weakseg.attribution.cam import CamSettings, score_labels
+from tests.helpers.tiny_networks import RedGreenNet
+from weakseg.attribution.cam import CamGraph, CamSettings, score_labels
 from weakseg.errors import ModelError
+from weakseg.labels import Vocabulary
+from weakseg.models.split import split_network
 
 PROBS = [0.1, 0.1, 0.1, 0.1, 0.3, 0.3]  # four dogs, one cat, one lamp
 MEMBERSHIP = torch.tensor([*torch.eye(6).tolist(), [1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 1, 0]]).bool()  # (L, C)
@@ -42,3 +45,18 @@ def test_scores_without_groups_and_with_certain_ones_are_finite() -> None:
 def test_size_correction_is_a_fraction(value: float) -> None:
     with pytest.raises(ModelError, match="size_correction"):
         CamSettings(size_correction=value)
+
+
+def build(groups: dict[str, list[int]], size_correction: float) -> CamGraph:
+    settings = CamSettings(size_correction=size_correction)
+    vocabulary = Vocabulary(["cat", "dog", "wolf"], groups)
+    mean_std = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    return CamGraph(split_network(RedGreenNet(), "tiny"), vocabulary, settings=settings, **mean_std)
+
+
+def test_groups_that_share_a_class_cannot_be_corrected_for_size() -> None:
+    shared = {"pets": [0, 1], "canines": [1, 2]}
+    with pytest.raises(ModelError, match=r"groups 'pets' and 'canines' share class 1 \('dog'\)"):
+        build(shared, 0.5)
+    build(shared, 0.0)
+    build({"pets": [0, 0], "canines": [1, 2]}, 0.5)  # the same class twice in one group is no other group

@@ -62,6 +62,38 @@ def test_out_may_be_a_file(photos: Path) -> None:
         assert cutout.mode == "RGBA"
 
 
+@pytest.mark.parametrize(
+    ("names", "arguments", "shared"),
+    [
+        (("x/1.jpg", "y/1.png"), ["--out", "masks"], "masks/1.mask.png"),
+        (("x/1.jpg", "y/1.png"), ["--out", "masks", "--format", " JSON"], "masks/1.json"),
+        (("x/1.jpg", "x/1.png"), [], "x/1.mask.png"),
+        (("x/1.jpg", "x/../x/1.png"), [], "x/../x/1.mask.png"),
+    ],
+)
+def test_two_photos_for_one_file_are_refused_before_any_work(
+    photos: Path, names: tuple[str, str], arguments: list[str], shared: str
+) -> None:
+    for name in names:
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes((photos / "wide.jpg").read_bytes())
+    result = RUN.invoke(app, ["segment", *names, *STORE, "--classes", "cat", *arguments])
+    assert result.exit_code == 2
+    assert f"{names[0]} and {names[1]} would both be written to {shared}" in result.stderr
+    assert "one at a time" in result.stderr
+    assert not Path(shared).exists()
+
+
+def test_photos_of_one_name_in_two_folders_keep_their_masks_beside_them(photos: Path) -> None:
+    names = ["x/1.jpg", "y/1.jpg"]
+    for name, source in zip(names, ("wide.jpg", "tall.jpg"), strict=True):
+        Path(name).parent.mkdir()
+        Path(name).write_bytes((photos / source).read_bytes())
+    assert RUN.invoke(app, ["segment", *names, *STORE]).exit_code == 0
+    assert np.array(Image.open("x/1.mask.png")).shape == (64, 96)
+    assert np.array(Image.open("y/1.mask.png")).shape == (96, 64)
+
+
 def test_naked_grabcut_has_no_score(photos: Path) -> None:
     arguments = ["--classes", "none", "--box", "10,10,70,55"]
     result = RUN.invoke(app, ["segment", str(photos / "wide.jpg"), *STORE, *arguments])

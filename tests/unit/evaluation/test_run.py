@@ -1,6 +1,7 @@
 """Whole evaluations of two drawn photos. All numbers are worked out by hand from tests/helpers/tiny_voc.py."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def test_the_document_names_all_that_one_needs_to_repeat_it(bench: Bench) -> Non
     assert results["images"] == 2
     assert results["known_tags"]["options"] == {"refine": "none", "threshold": 0.6}
     assert results["command"] == ("weakseg evaluate --voc data --split val --model colours --threshold 0.6 --out out")
-    assert set(results["software"]) == {"weakseg", "python", "numpy", "opencv", "torch", "onnxruntime"}
+    assert set(results["software"]) == {"weakseg", "python", "numpy", "pillow", "opencv", "torch", "onnxruntime"}
     assert str(Path.cwd()) not in (bench.out / "results.json").read_text() + (bench.out / "results.md").read_text()
     assert results["timings"]["object_task"]["requests"] == 2
 
@@ -108,6 +109,25 @@ def test_another_evaluation_in_the_same_folder_starts_anew(bench: Bench) -> None
     evaluate(bench, options={"threshold": "0.4"})
     assert any("held another evaluation" in line for line in bench.said)
     assert len((bench.out / "records.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("changed", ["JPEGImages/tall.jpg", "SegmentationClass/wide.png"])
+def test_a_photo_or_mask_that_was_replaced_starts_anew(bench: Bench, changed: str) -> None:
+    evaluate(bench)
+    evaluate(bench)
+    assert not any("held another evaluation" in line for line in bench.said)
+    path = bench.order.voc / "VOCdevkit/VOC2012" / changed
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    evaluate(bench)
+    assert any("held another evaluation" in line for line in bench.said)
+
+
+@pytest.mark.parametrize("library", ["cv2", "onnxruntime", "PIL"])
+def test_another_version_of_a_library_starts_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    evaluate(bench)
+    monkeypatch.setattr(f"{library}.__version__", "0.0")
+    evaluate(bench)
+    assert any("held another evaluation" in line for line in bench.said)
 
 
 def test_two_processes_count_the_same(bench: Bench) -> None:

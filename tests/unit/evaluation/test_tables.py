@@ -50,6 +50,11 @@ def test_every_table_says_where_the_tags_come_from(results: dict[str, Any]) -> N
     assert all("| tags |" in line for line in headings)
 
 
+def test_the_page_says_what_predicted_tags_are(results: dict[str, Any]) -> None:
+    page = render_report(results, [])
+    assert "Predicted tags: the best-scoring VOC class of each photo (pick=best), a closed set of 20 names" in page
+
+
 def test_percent_with_one_decimal_and_a_dash_for_nothing(results: dict[str, Any]) -> None:
     page = render_report(results, [])
     assert "| class | known | refine grabcut, iterations 1 | 50.0 | 50.0 |" in page

@@ -10,7 +10,14 @@ import torch
 import torchvision
 
 from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailableError
-from weakseg.models.classifier import build_network, load_classifier, read_class_names, read_state_dict
+from weakseg.models.classifier import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    build_network,
+    load_classifier,
+    read_class_names,
+    read_state_dict,
+)
 
 CLASSES = 4
 
@@ -69,7 +76,30 @@ def test_auxiliary_heads_may_be_missing_because_no_prediction_uses_them(tmp_path
     state = build_network("googlenet", CLASSES).state_dict()
     without = {name: value for name, value in state.items() if not name.startswith("aux")}
     assert len(without) < len(state)
-    assert load_classifier("googlenet", saved(without, tmp_path)).split.class_count == CLASSES
+    half = (0.5, 0.5, 0.5)
+    loaded = load_classifier("googlenet", saved(without, tmp_path), mean=half, std=half)
+    assert loaded.split.class_count == CLASSES
+
+
+@pytest.mark.parametrize("given", [{}, {"mean": (0.5, 0.5, 0.5)}, {"std": (0.5, 0.5, 0.5)}])
+@pytest.mark.parametrize("network", ["googlenet", "inception_v3"])
+def test_a_checkpoint_that_hides_its_input_normalisation_needs_mean_and_std(
+    network: str, given: dict[str, tuple[float, float, float]], tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"--mean 0\.5 --std 0\.5 if it was fine-tuned .* otherwise those"):
+        load_classifier(network, tmp_path / "best.pth", **given)
+
+
+def test_half_and_half_is_what_transform_input_makes_of_imagenets_normalisation(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    trained = build_network("googlenet", CLASSES).eval()
+    trained.transform_input = True
+    half, images = (0.5, 0.5, 0.5), torch.rand(1, 3, 97, 131)
+    loaded = load_classifier("googlenet", saved(trained.state_dict(), tmp_path), mean=half, std=half)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    with torch.no_grad():
+        found = loaded.split.logits(loaded.split.features((images - 0.5) / 0.5))
+        torch.testing.assert_close(found, trained((images - mean) / std), atol=1e-5, rtol=1e-4)
 
 
 def test_a_missing_an_unknown_and_a_misshapen_entry_are_named(checkpoint: Path, tmp_path: Path) -> None:
