@@ -14,7 +14,8 @@ def describe_model(card: ModelCard, runtime: Runtime) -> Answer:
     """The card without its long lists, the runtime in use, and every option with its meaning."""
     document = {
         **card.model_dump(mode="json", exclude={"classes", "groups", "weights"}),
-        "classes": len(card.classes),
+        "class_count": len(card.classes),
+        "classes": list(card.classes),
         "groups": sorted(card.groups),
         "weights": card.weights.source,
         "weights_sha256": card.weights.sha256,

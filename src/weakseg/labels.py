@@ -43,7 +43,7 @@ class Vocabulary:
         return len(self.names)
 
     def resolve(self, wanted: str | int) -> int:
-        """The label index of a name (any case; ``_`` for a space) or of a class number. A name wins over a number.
+        """The label index of a name (any case; ``_`` for a space), or of a number: classes, then groups. A name wins.
 
         Raises:
             UnknownClassError: no such label, or a name that two classes share. The message has the nearest names.
@@ -66,12 +66,12 @@ class Vocabulary:
         )
 
     def _class_number(self, digits: str) -> int:
-        if len(digits) < 10 and int(digits) < len(self.classes):  # int() refuses thousands of digits
+        if len(digits) < 10 and int(digits) < len(self.names):  # int() refuses thousands of digits
             return int(digits)
         raise UnknownClassError(
             f"{digits[:80]} is not a class number of this model.",
             field="classes",
-            remedy=f"Send a number from 0 to {len(self.classes) - 1}, or a name.",
+            remedy=f"Send a number from 0 to {len(self.names) - 1}, or a name.",
         )
 
     def _suggestion(self, text: str) -> str:

@@ -247,7 +247,7 @@ def parse_options(raw: Mapping[str, Any]) -> Options:
             raise UnknownOptionError(
                 f"{shown!r} is not an option.",
                 field=shown or "options",
-                remedy=f"Options: {', '.join(OPTION_NAMES)}.",
+                remedy=f"Options: {', '.join(OPTION_NAMES)}. The picture goes into 'image'.",
             )
     try:
         return Options.model_validate({name: value for name, value in raw.items() if value is not None})

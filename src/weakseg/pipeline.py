@@ -24,6 +24,7 @@ from weakseg.answer import (
 )
 from weakseg.card import ModelCard, Settings
 from weakseg.codec.decode import Limits, decode_image
+from weakseg.doubts import find_doubts
 from weakseg.errors import MissingImageError, OptionValueError, RequestError
 from weakseg.options import MAX_CUTS, Format, Options, Pick, parse_options
 from weakseg.preprocess import prepare
@@ -203,6 +204,7 @@ class Pipeline:
             plan.geometry,
             plan.settings,
             names,
+            scores[chosen].tolist(),
             box=plan.options.box,
             context=self.card.box_context,
             side=self.card.refine_side,
@@ -211,8 +213,9 @@ class Pipeline:
             Segment(name, int(index), float(scores[index]), value)
             for value, (name, index) in enumerate(zip(names, chosen, strict=True), start=1)
         )
+        warnings = refined.warnings + find_doubts(refined.label_map, segments)
         return Segmentation(
-            plan.rgb, refined.label_map, maps, plan.geometry, segments, self._top_scores(scores), refined.warnings
+            plan.rgb, refined.label_map, maps, plan.geometry, segments, self._top_scores(scores), warnings
         )
 
     def _kept(self, options: Options, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -238,7 +241,8 @@ class Pipeline:
         )
         segments = (Segment("object", -1, None, 1),)
         no_maps = np.zeros((0, 0, 0), np.float32)
-        return Segmentation(plan.rgb, refined.label_map, no_maps, plan.geometry, segments, (), refined.warnings)
+        warnings = refined.warnings + find_doubts(refined.label_map, segments)
+        return Segmentation(plan.rgb, refined.label_map, no_maps, plan.geometry, segments, (), warnings)
 
     def _top_scores(self, scores: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
         best = self._rankable[np.argsort(-scores[self._rankable], kind="stable")[:TOP_SCORES]]

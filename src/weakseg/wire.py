@@ -92,5 +92,7 @@ def _as_text(name: str, value: Any) -> Any:
         return bytes(value).decode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedBodyError(
-            "the field is not UTF-8 text.", field=_option_name(name)[:80], remedy="Send options as text."
+            "the field is not UTF-8 text.",
+            field=_option_name(name)[:80],
+            remedy="Send options as text, and the picture in field 'image'.",
         ) from error

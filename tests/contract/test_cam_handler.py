@@ -203,7 +203,7 @@ def test_custom_metadata(service: Service) -> None:
         "squeezenet1_1",
         "cam",
     )
-    assert (told["classes"], told["groups"], told["demonstration"]) == (6, ["cat", "dog"], False)
+    assert (told["class_count"], told["groups"], told["demonstration"]) == (6, ["cat", "dog"], False)
     assert (told["runtime"], told["device"]) == ("onnx", "cpu")
     assert "random" in told["weights"]
     assert told["licence"]

@@ -69,7 +69,7 @@ def test_the_metadata_says_what_the_model_is(service: Service) -> None:
     assert plain["modelVersion"] == "7.1"
     (described,) = send("GET", f"{service.management}/tiny_cam?customized=true").json
     told = described["customizedMetadata"]
-    assert (told["name"], told["classes"], told["groups"]) == ("tiny_cam", 6, ["cat", "dog"])
+    assert (told["name"], told["class_count"], told["groups"]) == ("tiny_cam", 6, ["cat", "dog"])
     assert "threshold" in told["options"]
 
 

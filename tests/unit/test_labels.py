@@ -13,7 +13,17 @@ def vocabulary() -> Vocabulary:
 
 @pytest.mark.parametrize(
     ("wanted", "index"),
-    [("tabby", 0), ("TABBY", 0), ("Siamese_cat", 1), (" siamese cat ", 1), ("cat", 5), (3, 3), ("3", 3), ("dog", 6)],
+    [
+        ("tabby", 0),
+        ("TABBY", 0),
+        ("Siamese_cat", 1),
+        (" siamese cat ", 1),
+        ("cat", 5),
+        (3, 3),
+        ("3", 3),
+        ("dog", 6),
+        ("6", 6),
+    ],
 )
 def test_names_and_numbers_resolve(vocabulary: Vocabulary, wanted: str | int, index: int) -> None:
     assert vocabulary.resolve(wanted) == index
@@ -32,7 +42,7 @@ def test_a_name_that_two_classes_share_needs_a_number(vocabulary: Vocabulary) ->
 
 
 @pytest.mark.parametrize(
-    "wanted", ["5", "999999999999999999999", "-1", "", "²", "x" * 10_000, "0" * 5_000, "9" * 5_000]
+    "wanted", ["7", "999999999999999999999", "-1", "", "²", "x" * 10_000, "0" * 5_000, "9" * 5_000]
 )
 def test_what_is_no_label_is_refused_briefly(vocabulary: Vocabulary, wanted: str) -> None:
     with pytest.raises(UnknownClassError) as caught:

