@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from enum import StrEnum
@@ -11,8 +12,10 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from export.build import HANDLER, BuiltArchive, Serving, build_archive, read_groups
+from export.default_models import PLAIN, PRESETS, SQUEEZENET_CAM
 from weakseg.attribution.cam import CamSettings
 from weakseg.errors import WeaksegError
 from weakseg.models.classifier import Classifier, load_classifier
@@ -26,6 +29,10 @@ NETWORK, MAPS, SERVING = "The network", "How maps are made", "How it is served"
 class Weighting(StrEnum):
     MEAN = "mean"
     SOFTMAX = "softmax"
+
+
+class PresetName(StrEnum):
+    SQUEEZENET_CAM = SQUEEZENET_CAM
 
 
 class RuntimeName(StrEnum):
@@ -74,7 +81,12 @@ def export(
     ] = "imagenet",
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Your own weights: a state dict (.pt, .pth). Replaces --weights.", rich_help_panel=NETWORK),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Your own weights: a state dict (.pt, .pth). Replaces --weights.",
+            rich_help_panel=NETWORK,
+        ),
     ] = None,
     classes: Annotated[
         Path | None,
@@ -103,40 +115,50 @@ def export(
             rich_help_panel=MAPS,
         ),
     ] = None,
+    preset: Annotated[
+        PresetName | None,
+        typer.Option(
+            help="Maps, size and the card's defaults (levels, refine_side, box_context ...) of the service's default "
+            "model, for any classifier. What is given beside it wins.",
+            show_default="the paper's plain maps",
+            rich_help_panel=MAPS,
+        ),
+    ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Network input, HxW pixels. Default: the size that it was trained at.", rich_help_panel=MAPS),
+        typer.Option(help="Network input, HxW pixels. Default: the preset's, else as trained.", rich_help_panel=MAPS),
     ] = None,
     positive_weights: Annotated[
-        bool,
-        typer.Option("--positive-weights", help="Maps from the head's positive weights alone.", rich_help_panel=MAPS),
-    ] = False,
+        bool | None, typer.Option(help="Maps from the head's positive weights alone.", rich_help_panel=MAPS)
+    ] = None,
     contrast: Annotated[
-        float,
+        float | None,
         typer.Option(
             help="How much of the mean class is subtracted, 0 to 1; with --positive-weights.", rich_help_panel=MAPS
         ),
-    ] = 0.0,
+    ] = None,
     similarity: Annotated[
-        bool,
-        typer.Option("--similarity", help="Average maps over cells with similar features.", rich_help_panel=MAPS),
-    ] = False,
+        bool | None, typer.Option(help="Average maps over cells with similar features.", rich_help_panel=MAPS)
+    ] = None,
     scales: Annotated[
-        str, typer.Option(help="Views of the photo that maps are averaged over.", rich_help_panel=MAPS)
-    ] = "1",
-    flip: Annotated[
-        bool, typer.Option("--flip", help="Every view a second time, mirrored.", rich_help_panel=MAPS)
-    ] = False,
+        str | None,
+        typer.Option(help="Views of the photo that maps are averaged over, such as 1,0.5.", rich_help_panel=MAPS),
+    ] = None,
+    flip: Annotated[bool | None, typer.Option(help="Every view a second time, mirrored.", rich_help_panel=MAPS)] = None,
     member_weighting: Annotated[
-        Weighting, typer.Option(help="How a group's map comes from its members' maps.", rich_help_panel=MAPS)
-    ] = Weighting.MEAN,
+        Weighting | None,
+        typer.Option(help="How a group's map comes from its members' maps.", show_default="mean", rich_help_panel=MAPS),
+    ] = None,
     temperature: Annotated[
-        float, typer.Option(help="Of --member-weighting softmax; higher is closer to mean.", rich_help_panel=MAPS)
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Of --member-weighting softmax; higher is closer to mean.", show_default="1", rich_help_panel=MAPS
+        ),
+    ] = None,
     size_correction: Annotated[
-        float,
+        float | None,
         typer.Option(help="How far a group's score is corrected for its number of classes.", rich_help_panel=MAPS),
-    ] = 0.0,
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(help="Model name in the service. Default: NETWORK_cam.", rich_help_panel=SERVING),
@@ -170,17 +192,32 @@ def export(
 
     **ImageNet weights:** `python -m export --network resnet50`
 
-    **Your own classifier:** `python -m export --network mobilenet_v2 --checkpoint best.pth --classes names.txt`
+    **Your own classifier:** `python -m export --network mobilenet_v2 --checkpoint best.pth --classes names.txt
+    --preset squeezenet_cam`
     """
+    chosen = PRESETS[preset] if preset else PLAIN
+    rgb_mean, rgb_std = (parse_rgb(text) if text else None for text in (mean, std))
+    hw = parse_hw(size) if size else chosen.hw
     steps = _Steps()
     try:
+        cam = _change(
+            chosen.cam,
+            positive_weights=positive_weights,
+            contrast=contrast,
+            similarity=similarity,
+            scales=parse_numbers(scales) if scales else None,
+            flip=flip,
+            member_weighting=member_weighting.value if member_weighting else None,
+            temperature=temperature,
+            size_correction=size_correction,
+        )
         steps("load and split the network")
         classifier = load_classifier(
             network,
             checkpoint or weights,
             classes=classes,
-            mean=parse_rgb(mean) if mean else None,
-            std=parse_rgb(std) if std else None,
+            mean=rgb_mean,
+            std=rgb_std,
             licence=licence,
         )
         built = build_archive(
@@ -188,20 +225,12 @@ def export(
             name=name or f"{network}_cam",
             directory=out,
             groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
-            cam=CamSettings(
-                positive_weights=positive_weights,
-                contrast=contrast,
-                similarity=similarity,
-                scales=parse_numbers(scales),
-                flip=flip,
-                member_weighting=member_weighting.value,
-                temperature=temperature,
-                size_correction=size_correction,
-            ),
-            hw=parse_hw(size) if size else None,
+            cam=cam,
+            hw=hw,
             serving=Serving(workers, batch_size, max_batch_delay),
             handler=handler,
             card_fields={
+                **chosen.card_fields,
                 **_read_card_fields(card),
                 "version": version,
                 "multi_label": multi_label,
@@ -211,10 +240,15 @@ def export(
             on_step=steps,
         )
     except WeaksegError as error:
-        console.print(f"[red]{type(error).__name__}[/red]: {error}", markup=True)
+        steps.finish()
+        console.print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}")
         raise typer.Exit(1) from error
     steps.finish()
-    console.print(_summary(built, classifier))
+    console.print(_summary(built, classifier), markup=False)
+    if checkpoint and not classes:
+        console.print('Notice: without --classes, the classes are named "class 0", "class 1" ...')
+    if classifier.doubt:
+        console.print(f"WARNING: {classifier.doubt}", markup=False)
 
 
 class _Steps:
@@ -231,6 +265,12 @@ class _Steps:
     def finish(self) -> None:
         if self._started_s is not None:
             console.print(f"{time.perf_counter() - self._started_s:6.1f} s")
+            self._started_s = None
+
+
+def _change(cam: CamSettings, **given: Any) -> CamSettings:
+    """The settings with those in place that were given."""
+    return dataclasses.replace(cam, **{name: value for name, value in given.items() if value is not None})
 
 
 def _default_groups(weights: str, checkpoint: Path | None) -> str:

@@ -5,7 +5,8 @@ Every number here was chosen on VOC's ``train_official`` photos alone (docs/resu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +42,31 @@ _SQUEEZENET_DEFAULTS: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """How a model's maps are made, the size of its input (None: as trained), and its defaults in the card."""
+
+    cam: CamSettings
+    hw: tuple[int, int] | None = None
+    card_fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+PLAIN = Preset(CamSettings())  # the paper's map and the card's own defaults
+PRESETS = {SQUEEZENET_CAM: Preset(SQUEEZENET_MAPS, (448, 448), _SQUEEZENET_DEFAULTS)}
+
+
 def build_squeezenet_cam(
     classifier: Classifier, directory: Path, on_step: Callable[[str], None] = lambda _: None, *, made_of: str = ""
 ) -> BuiltArchive:
     """The default model, from torchvision's SqueezeNet 1.1 with ImageNet weights; ``made_of`` goes into its card."""
+    preset = PRESETS[SQUEEZENET_CAM]
     return build_archive(
         classifier,
         name=SQUEEZENET_CAM,
         directory=directory,
         groups=voc_groups(),
-        cam=SQUEEZENET_MAPS,
-        hw=(448, 448),
-        card_fields={**_SQUEEZENET_DEFAULTS, "made_of": made_of},
+        cam=preset.cam,
+        hw=preset.hw,
+        card_fields={**preset.card_fields, "made_of": made_of},
         on_step=on_step,
     )

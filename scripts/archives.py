@@ -39,18 +39,20 @@ _DEMO_SOURCES = (*_SOURCES, "training/demo.py", "training/drawings.py")
 Report = Callable[[str], None]
 
 
-def ensure_archive(name: str, store: Path, report: Report) -> ModelCard:
+def ensure_archive(name: str, store: Path, report: Report, *, demo: bool = True) -> ModelCard:
     """The model's card, from its archive in the store; the default model is built where it is missing or outdated.
 
     Args:
         name: Of an archive in the store, not a path: TorchServe loads from the store by name.
         report: Called with a line for people at every step.
+        demo: Whether the demonstration model may stand in for the default one where its weights cannot be had.
     Raises:
         ModelError: no such model, or it cannot be built.
+        WeightsUnavailableError: there are no weights, no real model, and no demonstration is wanted.
     """
     if name == DEFAULT_MODEL:
         store.mkdir(parents=True, exist_ok=True)
-        _ensure_default(store / f"{DEFAULT_MODEL}.mar", report)
+        _ensure_default(store / f"{DEFAULT_MODEL}.mar", report, demo=demo)
     known = sorted(path.stem for path in store.glob("*.mar"))
     if name not in known:
         raise ModelError(
@@ -75,14 +77,14 @@ def fingerprint(sources: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _ensure_default(archive: Path, report: Report) -> None:
+def _ensure_default(archive: Path, report: Report, *, demo: bool) -> None:
     made_of = _made_of(archive) if archive.exists() else None
     if made_of == "":
         report(f"{DEFAULT_MODEL}: not made by this program, so it is served as it is")
     elif made_of == fingerprint(_SOURCES):
         report(f"{DEFAULT_MODEL}: up to date")
     else:
-        _build(archive, report, made_of=made_of)
+        _build(archive, report, made_of=made_of, demo=demo)
 
 
 def _made_of(archive: Path) -> str:
@@ -92,12 +94,13 @@ def _made_of(archive: Path) -> str:
     return str(card.get("made_of", "")) if isinstance(card, dict) else ""
 
 
-def _build(archive: Path, report: Report, *, made_of: str | None) -> None:
+def _build(archive: Path, report: Report, *, made_of: str | None, demo: bool = True) -> None:
     """Build the default model, or the demonstration model in its place.
 
     Args:
         made_of: Fingerprint of the archive that is there; none: there is no archive. A demonstration model that is up
             to date stays, and so does the real model: it is never replaced by the demonstration.
+        demo: Otherwise WeightsUnavailableError instead of the demonstration model.
     """
     from export.default_models import build_squeezenet_cam
     from weakseg.models.classifier import load_classifier
@@ -110,12 +113,16 @@ def _build(archive: Path, report: Report, *, made_of: str | None) -> None:
         if made_of is not None and not open_archive(archive).card.weights.demonstration:
             report(f"{DEFAULT_MODEL}: outdated, but kept, as its weights cannot be had again: {error}")
             return
+        if not demo:
+            raise
         report(DEMO_NOTICE.format(reason=error))
         if made_of == fingerprint(_DEMO_SOURCES):
             report(f"{DEFAULT_MODEL}: the demonstration model is up to date")
         else:
             _build_demo(archive, report)
         return
+    if classifier.doubt:
+        report(f"WARNING: {classifier.doubt}")
     build_squeezenet_cam(
         classifier,
         archive.parent,

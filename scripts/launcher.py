@@ -54,6 +54,9 @@ def serve(
     config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="TorchServe's configuration.")] = CONFIG,
     show_logs: Annotated[bool, typer.Option("--show-logs", help="TorchServe's log on the console, too.")] = False,
     build_only: Annotated[bool, typer.Option("--build-only", help="Build the archives, start nothing.")] = False,
+    no_demo: Annotated[
+        bool, typer.Option("--no-demo", help="Without ImageNet weights fail, instead of making a demonstration model.")
+    ] = False,
 ) -> None:
     """Serve weakseg's models with TorchServe on 127.0.0.1.
 
@@ -67,9 +70,9 @@ def serve(
             if stop:
                 stop_service(wanted.state)
             elif build_only:
-                build_archives(wanted)
+                build_archives(wanted, demo=not no_demo)
             else:
-                run_service(wanted, detach=detach)
+                run_service(wanted, detach=detach, demo=not no_demo)
     except (ServiceError, WeaksegError) as error:
         say(f"[bold red]Failed:[/] {escape(str(error))}")
         raise typer.Exit(1) from error
@@ -78,7 +81,7 @@ def serve(
         raise typer.Exit(130) from error
 
 
-def run_service(wanted: Wanted, *, detach: bool) -> None:
+def run_service(wanted: Wanted, *, detach: bool, demo: bool) -> None:
     """Build, start and wait; without ``detach`` until a signal comes.
 
     Raises:
@@ -93,7 +96,7 @@ def run_service(wanted: Wanted, *, detach: bool) -> None:
                 _show_usage(running, open_archive(running.store / f"{running.models[0]}.mar").card)
                 return
             torchserve.check_ports(wanted.port)  # before minutes of building
-            cards = build_archives(wanted)
+            cards = build_archives(wanted, demo=demo)
             say(f"TorchServe starts; its logs: {escape(str(wanted.state / 'logs'))}")
             instance = torchserve.start(wanted)
             cleanup.callback(_stop, instance)
@@ -105,16 +108,20 @@ def run_service(wanted: Wanted, *, detach: bool) -> None:
             _follow(instance)
 
 
-def build_archives(wanted: Wanted) -> list[ModelCard]:
-    """The models' cards, from archives that are up to date."""
-    return [archives.ensure_archive(name, wanted.store, lambda line: say(escape(line))) for name in wanted.models]
+def build_archives(wanted: Wanted, *, demo: bool) -> list[ModelCard]:
+    """The models' cards, from archives that are up to date; ``demo``: see ``archives.ensure_archive``."""
+
+    def report(line: str) -> None:
+        say(escape(line))
+
+    return [archives.ensure_archive(name, wanted.store, report, demo=demo) for name in wanted.models]
 
 
 def stop_service(state: Path) -> None:
     """Stop what runs; nothing to stop is no error."""
     instance = torchserve.find(state)
     if instance is None:
-        say("It does not run.")
+        say(f"It does not run: the state folder {escape(str(state))} knows of no service. Another one: --state.")
         return
     torchserve.stop(instance)
     say(f"Stopped; the ports from {instance.port} on are free.")
@@ -135,16 +142,18 @@ def copy_samples(card: ModelCard, instance: Instance) -> Path:
 
 def _show_usage(instance: Instance, card: ModelCard) -> None:
     photo = shlex.quote(str(copy_samples(card, instance)))
-    headers = "-H 'X-Weakseg-Format: cutout'"
+    headers, about = "-H 'X-Weakseg-Format: cutout'", ""
     if instance.key_file.exists():
         say(f"Every request needs a key; they are in {escape(str(instance.key_file))}")
-        headers += " -H 'Authorization: Bearer KEY'"
+        headers += " -H 'Authorization: Bearer INFERENCE_KEY'"
+        about = "-H 'Authorization: Bearer MANAGEMENT_KEY' "
     url = f"{instance.inference_url}/predictions/{card.name}"
     console.print("\n[bold green]Ready.[/] The object of a sample photo, cut out into cutout.png:\n")
     console.print(f"  curl -T {photo} {headers} -o cutout.png {url}\n", markup=False)
     if card.weights.demonstration:
         console.print("[bold yellow]This is the demonstration model: it knows drawings, no real photos.[/]")
-    console.print(f"About the model: curl '{instance.management_url}/models/{card.name}?customized=true'", markup=False)
+    details = f"'{instance.management_url}/models/{card.name}?customized=true'"
+    console.print(f"About the model: curl {about}{details}", markup=False)
     own_state = "" if instance.state == STATE else f" --state {shlex.quote(str(instance.state))}"
     console.print(f"To stop it: {shlex.quote(str(ROOT / 'scripts' / 'serve'))} --stop{own_state}", markup=False)
 

@@ -59,7 +59,8 @@ def find_archive(name: str, store: Path) -> Path:
             return candidate
     models = ", ".join(sorted(path.stem for path in store.glob("*.mar"))) or "none"
     raise ModelError(
-        f"No model {name!r} in {store} (it has: {models}). Build it with `./scripts/serve` or `python -m export`."
+        f"No model {name!r} in {store.resolve()} (it has: {models}). Build it with `./scripts/serve` or"
+        " `python -m export`, or give another folder with --store."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from weakseg.errors import ModelError, WeightsUnavailableError
 from weakseg.models import classifier
 
 SOURCES = {"sources": "1"}  # stands for the files that an archive is made of
+DOUBT = {"doubt": ""}  # of the fake weights
 
 
 @pytest.fixture
@@ -57,15 +59,15 @@ def _set_weights(monkeypatch: pytest.MonkeyPatch, *, available: bool) -> None:
     def load(*_: Any) -> object:
         if not available:
             raise WeightsUnavailableError("no network")
-        return object()
+        return SimpleNamespace(doubt=DOUBT["doubt"])
 
     monkeypatch.setattr(classifier, "load_classifier", load)
 
 
-def ensure(store: Path) -> tuple[bool, str]:
+def ensure(store: Path, *, demo: bool = True) -> tuple[bool, str]:
     """Whether the model is the demonstration, and what was said."""
     said: list[str] = []
-    card = archives.ensure_archive(archives.DEFAULT_MODEL, store, said.append)
+    card = archives.ensure_archive(archives.DEFAULT_MODEL, store, said.append, demo=demo)
     return card.weights.demonstration, "\n".join(said)
 
 
@@ -167,3 +169,20 @@ def test_models_go_by_their_names_in_the_store(
     monkeypatch.chdir(archives.ROOT)  # where there is a folder `export`
     with pytest.raises(ModelError, match=r"it has: mine.*without path and \.mar"):
         archives.ensure_archive(name.format(store=tmp_path, folder=tmp_path.name), tmp_path, print)
+
+
+def test_without_a_demonstration_missing_weights_are_an_error(
+    built: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set_weights(monkeypatch, available=False)
+    with pytest.raises(WeightsUnavailableError, match="no network"):
+        ensure(tmp_path, demo=False)
+    assert built == []
+
+
+def test_weights_that_are_not_the_published_ones_are_used_with_a_warning(
+    built: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DOUBT, "doubt", "x.pth is not the published file")
+    assert "WARNING: x.pth is not the published file" in ensure(tmp_path)[1].splitlines()
+    assert built == ["1.0"]

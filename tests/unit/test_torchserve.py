@@ -12,8 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts import archives
-from scripts.launcher import app
+from scripts.launcher import _show_usage, app
 from scripts.torchserve import Instance, _note, find, find_cause, set_ports
+from tests.helpers.fakes import make_card
+from weakseg.errors import WeightsUnavailableError
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "2026-01-01T10:00:00,000 [INFO ] W-9000-m_1.0-stdout MODEL_LOG - "
@@ -81,6 +83,7 @@ def test_a_note_that_cannot_be_read_is_none(tmp_path: Path, note: str) -> None:
     assert find(tmp_path) is None
     stopped = CliRunner().invoke(app, ["--stop", "--state", str(tmp_path)])
     assert (stopped.exit_code, "does not run" in stopped.output) == (0, True)
+    assert str(tmp_path) in stopped.output.replace("\n", "")
 
 
 def test_a_note_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,3 +135,28 @@ def test_the_fingerprint_changes_with_a_source(tmp_path: Path, monkeypatch: pyte
 def test_the_sources_of_the_default_archive_exist() -> None:
     for sources in (archives._SOURCES, archives._DEMO_SOURCES):
         assert [source for source in sources if not (ROOT / source).exists()] == []
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_both_curl_lines_carry_a_key_where_one_is_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: bool
+) -> None:
+    instance = Instance(1, 8080, ("tiny",), tmp_path, tmp_path, tmp_path)
+    if keys:
+        instance.key_file.write_text("{}")
+    _show_usage(instance, make_card(name="tiny", weights={"source": "a", "licence": "b", "sha256": "0"}))
+    said = capsys.readouterr().out
+    assert ("curl -H 'Authorization: Bearer MANAGEMENT_KEY' 'http://127.0.0.1:8081/models/tiny" in said) == keys
+    assert ("-H 'Authorization: Bearer INFERENCE_KEY'" in said) == keys
+    assert ("About the model: curl 'http://127.0.0.1:8081" in said) != keys
+
+
+def test_no_demo_reaches_the_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, demo: bool) -> None:
+        raise WeightsUnavailableError(f"demo={demo}")
+
+    monkeypatch.setattr(archives, "ensure_archive", refuse)
+    for flags, said in (([], "demo=True"), (["--no-demo"], "demo=False")):
+        result = CliRunner().invoke(app, ["--build-only", "--state", str(tmp_path), *flags])
+        assert result.exit_code == 1
+        assert said in result.output

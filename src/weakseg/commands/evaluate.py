@@ -35,12 +35,18 @@ Every = Annotated[int, typer.Option(min=1, help="Use each n-th photo of the spli
 Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes, one thread each.", show_default="all cores")]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget the finished photos of an earlier run.")]
 
+_TASKS = {  # as results.json names them
+    "known_tags": "class task, known tags",
+    "predicted_tags": "class task, predicted tags",
+    "object_task": "object task",
+}
+
 
 def evaluate(
     voc: Voc,
     split: Annotated[str, typer.Option(help="A list in ImageSets/Segmentation.")] = "val",
     model: flags.Model = flags.DEFAULT_MODEL,
-    store: flags.Store = flags.DEFAULT_STORE,
+    store: flags.Store = None,
     refine: flags.Refine = None,
     grabcut_mode: flags.GrabCutMode = None,
     iterations: flags.Iterations = None,
@@ -92,7 +98,7 @@ def evaluate(
             voc=voc,
             split=split,
             model=model,
-            store=store,
+            store=flags.find_store(store),
             options=options,
             over=tuple(name.strip() for name in over.split(",")) if over else None,
             sweep=sweep,
@@ -103,4 +109,7 @@ def evaluate(
             restart=restart,
             out=out,
         )
-        run(order, say=print)
+        results = run(order, say=print)
+    for task, words in _TASKS.items():
+        miou = results[task]["miou"]
+        print(f"  {words:<27} mIoU {'none' if miou is None else f'{miou:.1%}'}")

@@ -10,7 +10,7 @@ import typer
 from weakseg.options import Options
 
 DEFAULT_MODEL = "squeezenet_cam"
-DEFAULT_STORE = Path("model_store")
+STORE_VARIABLE = "WEAKSEG_STORE"
 
 _DEFAULTS = {"classes": "auto", "pick": "all", "box": "none", "format": "mask"}
 
@@ -38,9 +38,22 @@ Format: TypeAlias = Annotated[str | None, _option("format")]
 Model: TypeAlias = Annotated[
     str, typer.Option(help="A model of the store by name, or the path of an archive (.mar) or of its unpacked folder.")
 ]
-Store: TypeAlias = Annotated[Path, typer.Option(help="The folder of model archives.")]
+Store: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        envvar=STORE_VARIABLE,
+        help="The folder of model archives.",
+        show_default="./model_store, else that of the checkout that weakseg runs from",
+    ),
+]
 
 
 def given(**options: str | None) -> dict[str, str]:
     """The options that were given, as a request would send them."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def find_store(asked: Path | None) -> Path:
+    """The folder that was asked for; else ./model_store; else the one of the checkout that this file belongs to."""
+    here, checkout = Path("model_store"), Path(__file__).resolve().parents[3] / "model_store"
+    return asked or (here if here.exists() or not checkout.exists() else checkout)

@@ -20,7 +20,7 @@ Names = Annotated[
 
 def models(
     names: Names = None,
-    store: flags.Store = flags.DEFAULT_STORE,
+    store: flags.Store = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list, for programs.")] = False,
 ) -> None:
     """List what model archives hold.
@@ -28,14 +28,17 @@ def models(
     Name, version, network and method; classes and groups; preprocessing and runtime; licence and source of the
     weights, and whether this is the demonstration model; the differences between runtimes found at export.
     """
+    folder = flags.find_store(store)
     with explained():
-        wanted = names or sorted(path.stem for path in store.glob("*.mar"))
-        archives = [open_archive(find_archive(name, store)) for name in wanted]
+        wanted = names or sorted(path.stem for path in folder.glob("*.mar"))
+        archives = [open_archive(find_archive(name, folder)) for name in wanted]
     if as_json:
         print(json.dumps([_describe(archive) for archive in archives], indent=2, ensure_ascii=False))
         return
     if not archives:
-        complain(f"No model in {store}. Build one with `./scripts/serve` or `python -m export`.")
+        complain(
+            f"No model in {folder.resolve()}. Build one with `./scripts/serve` or `python -m export`, or give --store."
+        )
     for archive in archives:
         print(_render(archive))
 

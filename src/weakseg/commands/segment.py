@@ -31,7 +31,7 @@ Out = Annotated[
 def segment(
     photos: Photos,
     model: flags.Model = flags.DEFAULT_MODEL,
-    store: flags.Store = flags.DEFAULT_STORE,
+    store: flags.Store = None,
     classes: flags.Classes = None,
     pick: flags.Pick = None,
     refine: flags.Refine = None,
@@ -67,10 +67,12 @@ def segment(
         box=box,
         format=format,
     )
+    if out is not None and out.suffix and not out.is_dir():
+        _refuse_misnamed(out, _ending(options), single=len(photos) == 1)
     destinations = [_destination(photo, out, _ending(options), single=len(photos) == 1) for photo in photos]
     _refuse_shared(photos, destinations)
     with explained():
-        pipeline = _open_pipeline(model, store)
+        pipeline = _open_pipeline(model, flags.find_store(store))
     pairs = zip(photos, destinations, strict=True)
     failed = [photo for photo, path in pairs if not _segment_photo(pipeline, photo, options, path)]
     if failed:
@@ -112,6 +114,18 @@ def _destination(photo: Path, out: Path | None, ending: str, *, single: bool) ->
     if single and out.suffix and not out.is_dir():
         return out
     return out / (photo.stem + ending)
+
+
+def _refuse_misnamed(out: Path, ending: str, *, single: bool) -> None:
+    """Before any work: a file name for several photos, or one whose ending says another format."""
+    right = Path(ending).suffix or ending
+    if not single:
+        complain(f"Error: --out {out}: several photos need a folder. If this is to be one, make it first.")
+    elif out.suffix.casefold() != right:
+        complain(f"Error: --out {out}: this format is written as {right}. Name it {out.with_suffix(right)}.")
+    else:
+        return
+    raise typer.Exit(WRONG_INPUT)
 
 
 def _refuse_shared(photos: Sequence[Path], destinations: Sequence[Path]) -> None:

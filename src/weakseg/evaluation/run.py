@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +95,7 @@ def choose_classes(over: Sequence[str] | None, samples: Sequence[Sample]) -> tup
 
 
 def command_line(order: Order) -> str:
-    """The command that repeats an evaluation. Folders outside the working directory are named without their place."""
+    """The command that repeats an evaluation from the same working directory, to which its paths are relative."""
     parts = ["weakseg", "evaluate", "--voc", _shown(order.voc), "--split", order.split, "--model", _model_name(order)]
     for name, value in order.options.items():
         parts += [f"--{name.replace('_', '-')}", value]
@@ -110,8 +111,7 @@ def _model_name(order: Order) -> str:
 
 
 def _shown(path: Path) -> str:
-    here, there = Path.cwd(), path.resolve()
-    return there.relative_to(here).as_posix() if there.is_relative_to(here) else there.name
+    return Path(os.path.relpath(path)).as_posix()
 
 
 def _check(card: ModelCard, plan: Plan) -> None:

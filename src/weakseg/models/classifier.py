@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import struct
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +25,25 @@ from weakseg.models.split import SplitNetwork, split_network
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 DEMO = "demo"  # the small network of weakseg.models.demo
+
+# What reading a damaged file of weights raises, beside OSError: pickle promises nothing.
+_DAMAGE = (
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    struct.error,
+)
+_LOCAL = "; from a local file whose SHA-256 is not the published {}"
+_DOUBT = (
+    "{} is not byte for byte the published file (SHA-256 {}..., published {}...); delete it to download it again, "
+    "unless you know it"
+)
 
 Rgb = tuple[float, float, float]
 
@@ -48,6 +69,7 @@ class Classifier:
     classes: tuple[str, ...]  # (C)
     normalisation: Normalisation
     weights: Weights
+    doubt: str = ""  # whether these weights are what they are taken for, in words; empty: there is none
 
 
 def load_classifier(
@@ -77,7 +99,7 @@ def load_classifier(
         WeightsUnavailableError: ImageNet weights that are neither cached nor downloadable.
         UnsupportedNetworkError: no such network, or not one that class activation maps can be made from.
         ModelError: a checkpoint or a class file that does not fit; names the first difference. A checkpoint whose
-            mean and std must be given, and are not.
+            mean and std must be given, and are not. Cached ImageNet weights that are damaged.
     """
     names = read_class_names(classes) if classes else None
     if weights == "imagenet":
@@ -97,6 +119,7 @@ def load_classifier(
         classes=names or loaded.classes or tuple(f"class {index}" for index in range(count)),
         normalisation=replace(own, mean=mean or own.mean, std=std or own.std),
         weights=loaded.weights.model_copy(update={"licence": licence}) if licence else loaded.weights,
+        doubt=loaded.doubt,
     )
 
 
@@ -148,6 +171,7 @@ class _Loaded:
     classes: tuple[str, ...] | None
     normalisation: Normalisation
     weights: Weights
+    doubt: str = ""
 
 
 def _load_imagenet(network: str) -> _Loaded:
@@ -156,31 +180,53 @@ def _load_imagenet(network: str) -> _Loaded:
     except ValueError as error:
         raise UnsupportedNetworkError(f"torchvision has no weights for {network!r}: {error}.") from error
     chosen = getattr(available, "IMAGENET1K_V1", None) or available.DEFAULT
-    try:
-        model = torchvision.models.get_model(network, weights=chosen, progress=False)
-    except (OSError, RuntimeError) as error:  # no network, no space; a download with a wrong hash
-        raise WeightsUnavailableError(
-            f"The weights {chosen} are neither in {torch.hub.get_dir()} nor downloadable from {chosen.url}: {error}. "
-            "Connect to the internet, or set TORCH_HOME to a folder that holds them."
-        ) from error
-    sha256 = _sha256(Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name)
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name
+    model = _get_pretrained(network, chosen, cached)
+    sha256 = _sha256(cached)
     transforms = chosen.transforms()
+    published = _is_published(chosen.url, sha256)
     return _Loaded(
         split=split_network(model, network),
         classes=tuple(chosen.meta["categories"]),
         normalisation=Normalisation(tuple(transforms.mean), tuple(transforms.std), 2 * tuple(transforms.crop_size)),
         weights=Weights(
-            source=f"torchvision {chosen} ({chosen.url}){_doubt(chosen.url, sha256)}",
+            source=f"torchvision {chosen} ({chosen.url}){'' if published else _LOCAL.format(_published(chosen.url))}",
             licence="BSD-3-Clause (torchvision); trained on ImageNet-1k, whose own terms apply to its images",
             sha256=sha256,
         ),
+        doubt="" if published else _DOUBT.format(cached, sha256[:8], _published(chosen.url)),
     )
 
 
-def _doubt(url: str, sha256: str) -> str:
+def _get_pretrained(network: str, chosen: torchvision.models.WeightsEnum, cached: Path) -> nn.Module:
+    """torchvision's network with its weights from the cache, downloaded before where they are not there.
+
+    Raises:
+        WeightsUnavailableError: no network, no space; a download with a wrong hash, which is not kept.
+        ModelError: the cached file is not one of these weights.
+    """
+    try:
+        model: nn.Module = torchvision.models.get_model(network, weights=chosen, progress=False)
+    except (OSError, *_DAMAGE) as error:
+        if cached.exists() and not isinstance(error, OSError):
+            raise ModelError(
+                f"{cached} is damaged: the weights {chosen} cannot be read from it. Delete it and start again."
+            ) from error
+        raise WeightsUnavailableError(
+            f"The weights {chosen} are neither at {cached} nor downloadable from {chosen.url}: {error}. Connect to the "
+            "internet, or put the file there; with TORCH_HOME set, it belongs into TORCH_HOME/hub/checkpoints."
+        ) from error
+    return model
+
+
+def _published(url: str) -> str:
+    """The first digits of a file's SHA-256, which torchvision puts into its name."""
+    return Path(url).stem.rpartition("-")[2]
+
+
+def _is_published(url: str, sha256: str) -> bool:
     """torchvision checks the hash in a file's name when it downloads it, and not when it finds it in its cache."""
-    published = Path(url).stem.rpartition("-")[2]
-    return "" if sha256.startswith(published) else f"; from a local file whose SHA-256 is not the published {published}"
+    return sha256.startswith(_published(url))
 
 
 def _load_random(network: str, num_classes: int) -> _Loaded:
@@ -237,9 +283,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, *_DAMAGE) as error:
         raise ModelError(
-            f"{path} cannot be read as a state dict: {error}. Save it with torch.save(model.state_dict(), path)."
+            f"{path} cannot be read as a state dict: {_why(error)}. Save it with torch.save(model.state_dict(), path)."
         ) from error
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -249,6 +295,15 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not content:
         raise ModelError(f"{path} holds an empty state dict.")
     return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def _why(error: Exception) -> str:
+    """In one clause, without torch's advice to load what may run code."""
+    if isinstance(error, OSError):
+        return str(error)
+    if "Unsupported global" in str(error):
+        return "it holds a whole model or other Python objects, which are not loaded as they could run code"
+    return "it is damaged, or torch.save did not write it"
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:

@@ -29,6 +29,12 @@ def test_results_and_where_they_are() -> None:
     assert result.exit_code == 0, result.output
     assert "2 photos in" in result.stdout
     assert "results in out/results.md" in result.stdout
+    assert [line.split("mIoU")[0].strip() for line in result.stdout.splitlines()[-3:]] == [
+        "class task, known tags",
+        "class task, predicted tags",
+        "object task",
+    ]
+    assert "class task, known tags      mIoU 75.0%" in result.stdout
     document = json.loads(Path("out/results.json").read_text())
     assert document["known_tags"]["miou"] == 0.75
     assert document["known_tags"]["options"]["threshold"] == 0.4

@@ -50,7 +50,7 @@ def test_json_holds_the_whole_card() -> None:
 def test_an_empty_store_says_how_to_fill_it() -> None:
     result = RUN.invoke(app, ["models", "--store", "elsewhere"])
     assert result.exit_code == 0
-    assert "No model in elsewhere. Build one with `./scripts/serve`" in result.stderr
+    assert f"No model in {Path('elsewhere').resolve()}. Build one with `./scripts/serve`" in result.stderr
     assert RUN.invoke(app, ["models", "--store", "elsewhere", "--json"]).stdout == "[]\n"
 
 

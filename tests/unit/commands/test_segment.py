@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from tests.helpers.colour_archive import write_colour_archive
 from tests.helpers.tiny_voc import write_voc
 from weakseg.cli import app
+from weakseg.commands import flags
+from weakseg.commands.flags import find_store
 from weakseg.commands.segment import segment
 from weakseg.options import OPTION_NAMES
 
@@ -130,5 +132,42 @@ def test_field_message_and_remedy(photos: Path, arguments: list[str], field: str
 def test_no_such_model(photos: Path) -> None:
     result = RUN.invoke(app, ["segment", str(photos / "wide.jpg"), "--model", "oracle", "--store", "store"])
     assert result.exit_code == 2
-    assert "No model 'oracle' in store (it has: colours)" in result.stderr
+    assert f"No model 'oracle' in {Path('store').resolve()} (it has: colours)" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("names", "arguments", "message"),
+    [
+        (["wide.jpg"], ["--out", "x.jpg"], "x.png"),
+        (["wide.jpg"], ["--out", "x.png", "--format", "json"], "x.json"),
+        (["wide.jpg", "tall.jpg"], ["--out", "x.png"], "several photos need a folder"),
+    ],
+)
+def test_a_file_name_that_does_not_fit_is_refused(
+    photos: Path, names: list[str], arguments: list[str], message: str
+) -> None:
+    result = RUN.invoke(app, ["segment", *(str(photos / name) for name in names), *STORE, *arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not Path(arguments[1]).exists()
+
+
+def test_folders_may_have_a_dot_once_they_are_there(photos: Path) -> None:
+    Path("masks.v2").mkdir()
+    paths = [str(photos / name) for name in ("wide.jpg", "tall.jpg")]
+    assert RUN.invoke(app, ["segment", *paths, *STORE, "--out", "masks.v2"]).exit_code == 0
+    assert len(list(Path("masks.v2").iterdir())) == 2
+
+
+def test_the_store_is_found(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["segment", str(photos / "wide.jpg"), "--model", "colours", "--classes", "cat"]
+    assert RUN.invoke(app, arguments, env={"WEAKSEG_STORE": "store"}).exit_code == 0
+    assert RUN.invoke(app, arguments, env={"WEAKSEG_STORE": "elsewhere"}).exit_code == 2
+    assert find_store(Path("asked")) == Path("asked")
+    monkeypatch.setattr(flags, "__file__", str(Path("checkout/src/weakseg/commands/flags.py").resolve()))
+    assert find_store(None) == Path("model_store"), "neither is there"
+    Path("checkout/model_store").mkdir(parents=True)
+    assert find_store(None) == Path("checkout/model_store").resolve()
+    Path("model_store").mkdir()
+    assert find_store(None) == Path("model_store")

@@ -71,8 +71,8 @@ def test_the_document_names_all_that_one_needs_to_repeat_it(bench: Bench) -> Non
     assert results["timings"]["object_task"]["requests"] == 2
 
 
-def test_folders_elsewhere_are_named_without_their_place(bench: Bench) -> None:
-    assert "--voc data " in command_line(replace(bench.order, voc=Path("/somewhere/else/data")))
+def test_folders_elsewhere_are_relative_to_the_working_directory(bench: Bench) -> None:
+    assert "--voc ../shared/data " in command_line(replace(bench.order, voc=Path("../shared/data").resolve()))
 
 
 def test_a_class_that_no_photo_shows_is_null(bench: Bench) -> None:

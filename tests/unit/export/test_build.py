@@ -2,7 +2,9 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import export.build
 from export.__main__ import app, parse_hw, parse_numbers, parse_rgb
 from export.archive import write_archive
 from export.build import STEPS, BuiltArchive, Serving, build_archive, read_groups
+from export.default_models import SQUEEZENET_MAPS
 from export.onnx import export_onnx
 from export.torchscript import export_torchscript
 from tests.helpers.tiny_networks import RedGreenNet
@@ -242,3 +245,45 @@ def test_command_line_archives_a_users_own_checkpoint(handler: Path, tmp_path: P
     assert card.classes == ("cat", "guinea pig")
     assert card.groups == {}
     assert card.weights.licence == "MIT"
+
+
+def test_a_preset_is_the_default_models_recipe_and_flags_beside_it_win(
+    handler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def record(_: object, **given: Any) -> None:
+        seen.update(given)
+        raise ModelError("seen [enough]")
+
+    monkeypatch.setattr("export.__main__.build_archive", record)
+    common = ["--weights", "random", "--preset", "squeezenet_cam"]
+    result = CliRunner().invoke(app, common)
+    assert result.exit_code == 1
+    assert (seen["cam"], seen["hw"]) == (SQUEEZENET_MAPS, (448, 448))
+    assert (seen["card_fields"]["refine_side"], seen["card_fields"]["box_context"]) == (320, 0.3)
+    assert "ModelError: seen [enough]" in result.output.splitlines(), "on a line of its own"
+    (tmp_path / "card.yaml").write_text("refine_side: 200\n")
+    flags = ["--no-similarity", "--scales", "1", "--size", "64x96", "--card", str(tmp_path / "card.yaml")]
+    CliRunner().invoke(app, [*common, *flags])
+    assert seen["cam"] == replace(SQUEEZENET_MAPS, similarity=False, scales=(1.0,))
+    assert seen["hw"] == (64, 96)
+    assert (seen["card_fields"]["refine_side"], seen["card_fields"]["box_context"]) == (200, 0.3)
+    CliRunner().invoke(app, ["--weights", "random"])
+    assert (seen["cam"], seen["hw"]) == (CamSettings(), None)
+
+
+def test_a_missing_checkpoint_is_named_before_any_work() -> None:
+    result = CliRunner().invoke(app, ["--checkpoint", "nowhere.pth"], env={"TERM": "dumb", "COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "'nowhere.pth' does not exist" in result.output
+    assert "load" not in result.output
+
+
+def test_classes_without_names_are_announced(handler: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(torchvision.models.squeezenet1_1(weights=None, num_classes=2).state_dict(), tmp_path / "best.pth")
+    arguments = ["--checkpoint", str(tmp_path / "best.pth"), "--handler", str(handler), "--size", "64x96"]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "store")])
+    assert result.exit_code == 0, result.output
+    assert 'named "class 0"' in result.output

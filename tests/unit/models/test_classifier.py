@@ -232,3 +232,48 @@ def test_real_squeezenet_says_so_when_its_hash_is_not_the_published_one() -> Non
     except WeightsUnavailableError as error:
         pytest.skip(str(error))
     assert loaded.weights.sha256.startswith("b8a52dc0") != ("not the published b8a52dc0" in loaded.weights.source)
+
+
+@pytest.fixture
+def cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where torchvision looks for SqueezeNet's weights before it downloads them."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.mark.parametrize("data", [b"", b"not weights", b"PK\x03\x04 truncated", b"<html>404</html>", None])
+def test_damaged_cached_weights_are_named_and_are_not_unavailable(cached: Path, data: bytes | None) -> None:
+    if data is None:
+        torch.save(build_network("squeezenet1_1", 1000).state_dict(), cached)
+        data = cached.read_bytes()[:100_000]
+    cached.write_bytes(data)
+    with pytest.raises(ModelError, match=r"b8a52dc0\.pth is damaged.*Delete it and start again") as caught:
+        load_classifier("squeezenet1_1", "imagenet")
+    assert not isinstance(caught.value, WeightsUnavailableError)
+
+
+def test_cached_weights_that_are_not_the_published_ones_are_doubted(cached: Path) -> None:
+    torch.save(build_network("squeezenet1_1", 1000).state_dict(), cached)
+    sha256 = hashlib.sha256(cached.read_bytes()).hexdigest()
+    loaded = load_classifier("squeezenet1_1", "imagenet")
+    assert loaded.doubt.startswith(f"{cached} is not byte for byte the published file (SHA-256 {sha256[:8]}...")
+    assert "not the published b8a52dc0" in loaded.weights.source
+
+
+def test_unavailable_weights_name_the_file_that_is_missing(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*args: object, **kwargs: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+    with pytest.raises(WeightsUnavailableError) as caught:
+        load_classifier("squeezenet1_1", "imagenet")
+    assert f"neither at {cached} nor" in str(caught.value)
+
+
+def test_a_whole_model_is_told_from_a_damaged_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds a whole model") as caught:
+        read_state_dict(saved(build_network("squeezenet1_1", 2), tmp_path))
+    assert "weights_only" not in str(caught.value)
+    assert "\n" not in str(caught.value)
