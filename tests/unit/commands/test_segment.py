@@ -54,7 +54,7 @@ def test_json_of_two_photos_into_a_folder(photos: Path) -> None:
     assert Path("new/masks/wide.json").exists()
     assert "1 dog: score 0.18" in result.stdout
     assert "0 pixels" in result.stdout
-    assert "warning: dog: the map is below the threshold everywhere" in result.stderr
+    assert "warning: dog: its mask is empty" in result.stderr
 
 
 def test_out_may_be_a_file(photos: Path) -> None:
