@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from weakseg.archive import open_archive, read_config
+from weakseg.archive import DEFAULT_MODEL, open_archive, read_config
 from weakseg.card import CARD_KEY, ModelCard
 from weakseg.errors import ModelError, WeightsUnavailableError
 
 # Whatever needs PyTorch is imported where something is built: it takes seconds, and most starts build nothing.
 ROOT = Path(__file__).resolve().parents[1]
-DEFAULT_MODEL = "squeezenet_cam"
 DOWNLOAD_TIMEOUT_S = 20  # of silence on the line
 DEMO_NOTICE = """
 The ImageNet weights cannot be had: {reason}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,8 @@ _ACCEPTED = {
     "application/x-npz": Format.NPZ,
 }
 _MAX_NPZ_VALUES = 25_000_000  # 50 MB of float16 before compression
-MAX_ANSWER_BYTES = (
-    60_000_000  # below max_response_size in config.properties: TorchServe's worker dies of larger answers
-)
+# Below max_response_size in config.properties: TorchServe's worker dies of larger answers.
+MAX_ANSWER_BYTES = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +117,29 @@ def encode_error(error: RequestError | None) -> Answer:
     """A 4xx for a caller's error; a 500 for None, an error of ours whose details are in the log."""
     if error is not None:
         return Answer(_dumps(error.as_dict()).encode(), "application/json", error.status)
-    document = {
-        "error": {
-            "code": "internal",
-            "field": "",
-            "message": "the service failed on this request; the log has the details.",
-            "remedy": "Report it with the request id of this answer.",
-        }
-    }
-    return Answer(_dumps(document).encode(), "application/json", 500)
+    return _encode_own_fault(
+        500,
+        code="internal",
+        message="the service failed on this request; the log has the details.",
+        remedy="Report it with the request id of this answer.",
+    )
 
 
 def encode_late() -> Answer:
     """A 503 for a request whose batch took too long: nothing is wrong with it, and it may be sent again."""
-    document = {
-        "error": {
-            "code": "too_late",
-            "field": "",
-            "message": "the requests before this one in its batch took too long.",
-            "remedy": "Send it again.",
-        }
-    }
-    return Answer(_dumps(document).encode(), "application/json", 503, {"Retry-After": "1"})
+    late = _encode_own_fault(
+        503,
+        code="too_late",
+        message="the requests before this one in its batch took too long.",
+        remedy="Send it again.",
+    )
+    return replace(late, headers={"Retry-After": "1"})
+
+
+def _encode_own_fault(status: int, *, code: str, message: str, remedy: str) -> Answer:
+    """The body of a `RequestError`, with an empty field: nothing in the request is to blame."""
+    document = {"error": {"code": code, "field": "", "message": message, "remedy": remedy}}
+    return Answer(_dumps(document).encode(), "application/json", status)
 
 
 def options_in_force(options: Options, settings: Settings, chosen: Format, names: Sequence[str]) -> dict[str, Any]:

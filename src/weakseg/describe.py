@@ -11,7 +11,7 @@ from weakseg.types import Answer
 
 
 def describe_model(card: ModelCard, runtime: Runtime) -> Answer:
-    """The card without its long lists, the runtime in use, and every option with its meaning."""
+    """The card without the members of its groups, the runtime in use, and every option with its meaning."""
     document = {
         **card.model_dump(mode="json", exclude={"classes", "groups", "weights"}),
         "class_count": len(card.classes),

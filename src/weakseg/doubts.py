@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from weakseg.codec.coco import area_px
 from weakseg.types import LabelMap, Segment
 
 LOW_SCORE = 0.1
@@ -19,10 +18,9 @@ def find_doubts(label_map: LabelMap, segments: Sequence[Segment]) -> tuple[str, 
         label_map: (H, W) uint8.
         segments: Of the same photo.
     """
-    areas = np.bincount(label_map.ravel(), minlength=256)  # (256,) pixels by value
     doubts = []
     for segment in segments:
-        share = areas[segment.value] / label_map.size
+        share = area_px(label_map == segment.value) / label_map.size
         if segment.score is not None and segment.score < LOW_SCORE:
             doubts.append(f"{segment.label}: its score is {segment.score:.2g}; the photo may not show it.")
         if share == 0:

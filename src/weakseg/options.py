@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from weakseg.errors import OptionValueError, UnknownOptionError
+from weakseg.labels import RESERVED
 from weakseg.types import Box
 
 MAX_CLASSES = 20  # masks per request
@@ -101,7 +102,7 @@ def _classes(value: Any) -> Any:
     names = tuple(dict.fromkeys(str(item).strip() for item in items))
     if not names or "" in names:
         raise ValueError("an empty name")
-    if len(names) > 1 and {"auto", "none"} & set(names):
+    if len(names) > 1 and RESERVED & set(names):
         raise ValueError("'auto' and 'none' stand alone")
     if len(names) > MAX_CLASSES:
         raise ValueError(f"{len(names)} classes")

@@ -153,11 +153,11 @@ class Pipeline:
 
     def _run_network(self, jobs: Sequence[Job]) -> None:
         """One forward pass per group of photos that share (h, w); jobs get their own part of the output."""
-        waiting = [(index, job.plan) for index, job in enumerate(jobs) if job.plan and job.answer is None]
-        for members in _groups(waiting).values():
+        waiting = {index: job.plan for index, job in enumerate(jobs) if job.plan and job.answer is None}
+        for members in _groups(waiting.items()).values():
             started = time.perf_counter()
             try:
-                outputs = self.forward([plan for index, plan in waiting if index in members])
+                outputs = self.forward([waiting[index] for index in members])
             except Exception:
                 log.exception("the network failed for %d requests", len(members))
                 for index in members:

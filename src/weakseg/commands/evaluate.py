@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from weakseg.archive import DEFAULT_MODEL
 from weakseg.commands import flags
 from weakseg.commands.terminal import explained
 from weakseg.evaluation.techniques import SWEEP_SIDE_PX
@@ -45,7 +46,7 @@ _TASKS = {  # as results.json names them
 def evaluate(
     voc: Voc,
     split: Annotated[str, typer.Option(help="A list in ImageSets/Segmentation.")] = "val",
-    model: flags.Model = flags.DEFAULT_MODEL,
+    model: flags.Model = DEFAULT_MODEL,
     store: flags.Store = None,
     refine: flags.Refine = None,
     grabcut_mode: flags.GrabCutMode = None,

@@ -9,7 +9,6 @@ import typer
 
 from weakseg.options import Options
 
-DEFAULT_MODEL = "squeezenet_cam"
 STORE_VARIABLE = "WEAKSEG_STORE"
 
 _DEFAULTS = {"classes": "auto", "pick": "all", "box": "none", "format": "mask"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weakseg.archive import find_archive, open_archive
+from weakseg.archive import DEFAULT_MODEL, find_archive, open_archive
 from weakseg.commands import flags
 from weakseg.commands.terminal import WRONG_INPUT, complain, explained
 from weakseg.options import Format
@@ -30,7 +30,7 @@ Out = Annotated[
 
 def segment(
     photos: Photos,
-    model: flags.Model = flags.DEFAULT_MODEL,
+    model: flags.Model = DEFAULT_MODEL,
     store: flags.Store = None,
     classes: flags.Classes = None,
     pick: flags.Pick = None,
