@@ -20,6 +20,7 @@ from export.build import STEPS, BuiltArchive, Serving, build_archive, read_group
 from export.default_models import SQUEEZENET_MAPS
 from export.onnx import export_onnx
 from export.torchscript import export_torchscript
+from tests.helpers.queries import ask
 from tests.helpers.tiny_networks import RedGreenNet
 from weakseg.archive import open_archive, read_config
 from weakseg.attribution.cam import CamSettings
@@ -99,7 +100,7 @@ def test_archived_graphs_answer(built: BuiltArchive, runtime: str) -> None:
     card = archive.card.model_copy(update={"runtime": runtime})
     red = np.zeros((1, 2, 3, 3), np.uint8)
     red[..., 0] = 255
-    found = open_runtime(card, archive.read_file).run(red, np.array([[-1, 0]]))
+    found = open_runtime(card, archive.read_file).run(red, ask([[-1, 0]], card.vocabulary()))
     # Normalised red is 1, green and blue -1: logits 2.5, 0.25, -2.
     probs = np.exp([2.5, 0.25, -2.0]) / np.exp([2.5, 0.25, -2.0]).sum()
     assert found.scores[0] == pytest.approx([*probs, probs[0] + probs[2]], abs=1e-6)
