@@ -27,7 +27,6 @@ from weakseg.attribution.cam import CamSettings
 from weakseg.card import Weights
 from weakseg.errors import ModelCardError, ModelError, ParityError
 from weakseg.models.classifier import Classifier, Normalisation
-from weakseg.models.split import split_network
 from weakseg.runtime import open_runtime
 
 CLASSES = ("difference", "both", "green")
@@ -37,7 +36,7 @@ MIDDLE = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (64, 96))
 @pytest.fixture
 def classifier() -> Classifier:
     weights = Weights(source="worked out on paper", licence="CC0-1.0", sha256="none")
-    return Classifier("tiny", split_network(RedGreenNet(), "tiny"), CLASSES, MIDDLE, weights)
+    return Classifier("tiny", RedGreenNet(), CLASSES, MIDDLE, weights)
 
 
 @pytest.fixture
@@ -124,7 +123,7 @@ def test_graphs_that_disagree_leave_the_store_as_it_was(
     def export_tampered(torchscript: Path, path: Path) -> None:
         network = RedGreenNet()
         torch.nn.init.constant_(network.head.weight, 0.3)
-        other = Classifier("tiny", split_network(network, "other"), CLASSES, MIDDLE, classifier.weights)
+        other = Classifier("tiny", network, CLASSES, MIDDLE, classifier.weights)
         graph = export.build.build_graph(other, built.card.vocabulary(), CamSettings(), multi_label=False)
         export_torchscript(graph, torchscript.with_name("other.pt"))
         export_onnx(torchscript.with_name("other.pt"), path)
