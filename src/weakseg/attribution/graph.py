@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +97,7 @@ class LabelGraph(nn.Module, Generic[LookT]):
         ModelError: groups do not fit the settings.
     """
 
+    jumps: ClassVar[bool] = False  # whether rounding alone may change a map by more than rounding
     mean: Tensor  # (3, 1, 1), in [0, 255]
     std: Tensor  # (3, 1, 1), in [0, 255]
     membership: Tensor  # (L, C) bool
