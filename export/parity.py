@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from weakseg.attribution.ensemble import EnsembleGraph
 from weakseg.attribution.graph import LabelGraph
 from weakseg.errors import ParityError
 from weakseg.runtime import OnnxRuntime, Runtime, TorchScriptRuntime
@@ -25,7 +26,7 @@ Images = NDArray[np.uint8]
 
 
 def check_parity(
-    graph: LabelGraph[Any], *, torchscript: bytes, onnx: bytes, hw: tuple[int, int], tolerance: float = TOLERANCE
+    graph: LabelGraph[Any] | EnsembleGraph, *, torchscript: bytes, onnx: bytes, hw: tuple[int, int], tolerance: float = TOLERANCE
 ) -> dict[str, object]:
     """Compare three runtimes on two image sizes x two batch sizes x two numbers of labels x two kinds of picture.
 
@@ -72,7 +73,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_eager(graph: LabelGraph[Any], images: Images, query: Query) -> GraphOutput:
+def run_eager(graph: LabelGraph[Any] | EnsembleGraph, images: Images, query: Query) -> GraphOutput:
     """The graph as PyTorch runs it, on NumPy arrays."""
     fed = (images, query.labels, query.among, query.rivals)
     with torch.inference_mode():
