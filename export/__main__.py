@@ -11,11 +11,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+<<<<<<< HEAD
 from export.build import BuiltArchive, Serving, build_archive, read_groups
 from export.default_models import METHOD_FIELDS, PRESETS, SQUEEZENET_CAM
 from export.fields import merge_fields, read_fields
 from export.parsing import choose_settings, default_name, parse_hw, parse_names, parse_numbers, parse_rgb
 from weakseg.attribution.methods import SETTINGS
+=======
+from export.build import HANDLER, BuiltArchive, Serving, build_archive, read_groups
+from export.default_models import PLAIN, PRESETS
+from weakseg.archive import DEFAULT_MODEL
+from weakseg.attribution.cam import CamSettings
+>>>>>>> main
 from weakseg.errors import WeaksegError
 from weakseg.models.classifier import Classifier, load_classifier
 
@@ -34,7 +41,7 @@ MethodName = StrEnum("MethodName", {method: method for method in SETTINGS})  # t
 
 
 class PresetName(StrEnum):
-    SQUEEZENET_CAM = SQUEEZENET_CAM
+    WEAKSEG = DEFAULT_MODEL
 
 
 class RuntimeName(StrEnum):
@@ -193,7 +200,7 @@ def export(
     **ImageNet weights:** `python -m export --network resnet50`, `python -m export --network vgg16 --method dcsm`
 
     **Your own classifier:** `python -m export --network mobilenet_v2 --checkpoint best.pth --classes names.txt
-    --preset squeezenet_cam`
+    --preset weakseg`
     """
     chosen = PRESETS[preset] if preset else None
     rgb_mean, rgb_std = (parse_rgb(text) if text else None for text in (mean, std))

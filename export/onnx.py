@@ -31,6 +31,7 @@ def export_onnx(torchscript: Path, path: Path, inputs: Inputs | None = None) -> 
         traced = torch.jit.load(torchscript).eval()
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
         warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)  # every second row of a pool
         warnings.filterwarnings("ignore", "no signature found for <torch.ScriptMethod", UserWarning)
         torch.onnx.export(
             traced,
