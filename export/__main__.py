@@ -11,18 +11,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-<<<<<<< HEAD
 from export.build import BuiltArchive, Serving, build_archive, read_groups
-from export.default_models import METHOD_FIELDS, PRESETS, SQUEEZENET_CAM
+from export.default_models import METHOD_FIELDS, PRESETS
 from export.fields import merge_fields, read_fields
 from export.parsing import choose_settings, default_name, parse_hw, parse_names, parse_numbers, parse_rgb
-from weakseg.attribution.methods import SETTINGS
-=======
-from export.build import HANDLER, BuiltArchive, Serving, build_archive, read_groups
-from export.default_models import PLAIN, PRESETS
 from weakseg.archive import DEFAULT_MODEL
-from weakseg.attribution.cam import CamSettings
->>>>>>> main
+from weakseg.attribution.methods import SETTINGS
 from weakseg.errors import WeaksegError
 from weakseg.models.classifier import Classifier, load_classifier
 

@@ -52,7 +52,6 @@ class Preset:
     card_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-<<<<<<< HEAD
 PAPER_RIVALS = 4  # DCSM: the best N of the paper's table
 _SMOOTHED = {"refine": "gaussian", "sigma": 0.04, "threshold": 0.4}
 _GRADIENT_TASKS = {"photo_task": _SMOOTHED, "box_task": _SMOOTHED}
@@ -61,11 +60,7 @@ METHOD_FIELDS: Mapping[Method, Mapping[str, Any]] = {  # defaults in the card of
     "guided": _GRADIENT_TASKS,
     "dcsm": {"subtract_classes": PAPER_RIVALS},
 }
-PRESETS = {SQUEEZENET_CAM: Preset(SQUEEZENET_MAPS, (448, 448), _SQUEEZENET_DEFAULTS)}
-=======
-PLAIN = Preset(CamSettings())  # the paper's map and the card's own defaults
 PRESETS = {DEFAULT_MODEL: Preset(SQUEEZENET_MAPS, (448, 448), _SQUEEZENET_DEFAULTS)}
->>>>>>> main
 
 
 def build_default_model(
