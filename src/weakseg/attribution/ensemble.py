@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from weakseg.attribution.graph import TINY, LabelGraph, normalise_maps, resolve_labels
+from weakseg.attribution.graph import TINY, LabelGraph, MapGraph, normalise_maps, resolve_labels
 from weakseg.errors import ModelError
 from weakseg.labels import Vocabulary
 
@@ -29,7 +29,7 @@ class Member:
     score_weight: float = 1.0
 
 
-class EnsembleGraph(nn.Module):
+class EnsembleGraph(MapGraph):
     """Weighted means of the members' scores and maps; see :class:`weakseg.attribution.graph.LabelGraph` for inputs.
 
     A member that does not know a label takes no part in it. All members see the photo at the same size; each has its
@@ -42,7 +42,6 @@ class EnsembleGraph(nn.Module):
             a score or a map.
     """
 
-    membership: Tensor  # (L, C) bool, of the first member
     indices: Tensor  # (members, L) int64: what each member calls the label; 0 where it does not know it
     map_shares: Tensor  # (members, L), sums to 1 over members
     score_shares: Tensor  # (members, L), sums to 1 over members

@@ -17,6 +17,7 @@ from typing import ClassVar, Generic, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from weakseg.card import Method
 from weakseg.errors import ModelError
 from weakseg.labels import Vocabulary
 
@@ -39,6 +40,7 @@ class GraphSettings:
             share classes then. See :func:`score_labels`.
     """
 
+    method: ClassVar[Method]
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     member_weighting: Literal["mean", "softmax"] = "mean"
@@ -94,7 +96,14 @@ class Seen(Generic[LookT]):
     scores: Tensor
 
 
-class LabelGraph(nn.Module, Generic[LookT]):
+class MapGraph(nn.Module):
+    """What can be exported: photos and a query in; scores, maps and the chosen labels out (see `LabelGraph`)."""
+
+    jumps: bool = False  # whether rounding alone may change a map by more than rounding
+    membership: Tensor  # (L, C) bool: the classes of each label
+
+
+class LabelGraph(MapGraph, Generic[LookT]):
     """The graph that is exported. Inputs are not modified.
 
     Args:
@@ -106,10 +115,8 @@ class LabelGraph(nn.Module, Generic[LookT]):
         ModelError: groups do not fit the settings.
     """
 
-    jumps: ClassVar[bool] = False  # whether rounding alone may change a map by more than rounding
     mean: Tensor  # (3, 1, 1), in [0, 255]
     std: Tensor  # (3, 1, 1), in [0, 255]
-    membership: Tensor  # (L, C) bool
 
     def __init__(
         self, vocabulary: Vocabulary, *, mean: Rgb, std: Rgb, settings: GraphSettings, multi_label: bool
