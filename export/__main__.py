@@ -68,13 +68,14 @@ def parse_rgb(text: str) -> tuple[float, float, float]:
 @app.command()
 def export(
     network: Annotated[
-        str,
+        str | None,
         typer.Option(
+            show_default="what a checkpoint of `python -m training` says, else squeezenet1_1",
             help="A torchvision classifier that ends in global average pooling and one linear or 1x1 layer "
             "(squeezenet1_1, resnet50, mobilenet_v2, densenet121, googlenet ...), or `demo`.",
             rich_help_panel=NETWORK,
         ),
-    ] = "squeezenet1_1",
+    ] = None,
     weights: Annotated[
         str,
         typer.Option(help="`imagenet` (downloaded once into TORCH_HOME) or `random`.", rich_help_panel=NETWORK),
@@ -222,7 +223,7 @@ def export(
         )
         built = build_archive(
             classifier,
-            name=name or f"{network}_cam",
+            name=name or f"{classifier.network}_cam",
             directory=out,
             groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
             cam=cam,
@@ -233,7 +234,7 @@ def export(
                 **chosen.card_fields,
                 **_read_card_fields(card),
                 "version": version,
-                "multi_label": multi_label,
+                "multi_label": multi_label or classifier.multi_label,
                 "runtime": runtime.value,
                 "threads": threads,
             },
@@ -245,7 +246,7 @@ def export(
         raise typer.Exit(1) from error
     steps.finish()
     console.print(_summary(built, classifier), markup=False)
-    if checkpoint and not classes:
+    if checkpoint and classifier.classes[0] == "class 0":
         console.print('Notice: without --classes, the classes are named "class 0", "class 1" ...')
     if classifier.doubt:
         console.print(f"WARNING: {classifier.doubt}", markup=False)
