@@ -19,6 +19,7 @@ from training.recipe import Recipe
 from training.start import Start
 from training.tasks import Task
 
+BatchNorm = torch.nn.modules.batchnorm._BatchNorm
 RESIZE_STEP_PX = 32  # random sizes are multiples of this
 
 
@@ -77,13 +78,14 @@ class Loop(lightning.LightningModule):
         self.train()
 
     def train(self, mode: bool = True) -> Loop:
-        """Frozen layers keep their running statistics; averaged weights are never trained."""
+        """Frozen layers keep their statistics, all where the recipe says so; averaged weights are never trained."""
         super().train(mode)
         if self.averaged is not None:
             self.averaged.eval()
         for module in self.network.modules():
             own = list(module.parameters(recurse=False))
-            if own and not any(value.requires_grad for value in own):
+            is_frozen = bool(own) and not any(value.requires_grad for value in own)
+            if is_frozen or (self.recipe.batch_norm == "kept" and isinstance(module, BatchNorm)):
                 module.eval()
         return self
 
@@ -129,6 +131,6 @@ def _average(network: nn.Module, decay: float) -> AveragedModel:
 def _averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     def average(old: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
         kept = min(decay, (1 + int(count)) / (10 + int(count)))
-        return old * kept + now * (1 - kept)
+        return old + (now - old) * (1 - kept)  # exactly the old one where nothing changed
 
     return average

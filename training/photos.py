@@ -102,7 +102,7 @@ def build_variation(recipe: Recipe) -> v2.Transform:
         steps.append(v2.RandomHorizontalFlip())
     if recipe.jitter:
         strength = recipe.jitter
-        steps.append(v2.ColorJitter(strength, strength, strength, strength / 4))
+        steps.append(v2.ColorJitter(strength, strength, strength))
     return v2.Compose(steps)
 
 

@@ -32,6 +32,9 @@ class Recipe(BaseModel):
     )
     init: str = Field("imagenet", description="imagenet, random, or the path of a state dict or best.pt to start from")
     freeze: tuple[str, ...] = Field((), description="name prefixes of layers that stay as they are, [features.0]")
+    batch_norm: Literal["batch", "kept"] = Field(
+        "batch", description="statistics of each batch, or kept as they are: small batches, folded initial weights"
+    )
     # photos
     format: Literal["auto", "voc", "folders", "csv"] = Field("auto", description="how --data is laid out")
     train_split: str = Field("train", description="VOC's list, subfolder or CSV split to learn from")
@@ -47,7 +50,7 @@ class Recipe(BaseModel):
     # variety
     crop: Range | None = Field(None, description="random resized crop: least and largest share of the photo")
     flip: bool = Field(True, description="mirror every second photo")
-    jitter: float = Field(0.0, ge=0, le=1, description="random brightness, contrast, saturation; hue a quarter of it")
+    jitter: float = Field(0.0, ge=0, le=1, description="random brightness, contrast and saturation")
     resize: Range | None = Field(None, description="each batch resized by a random factor of this range")
     # steps
     epochs: int = Field(10, ge=1)

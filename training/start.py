@@ -34,7 +34,7 @@ def build_start(recipe: Recipe, class_count: int) -> Start:
 
     Raises:
         UnsupportedNetworkError, WeightsUnavailableError, ModelError: see `weakseg.models.classifier.load_classifier`.
-        RecipeError: ``freeze`` names no layer.
+        RecipeError: ``freeze`` names no layer; folded weights, and ``batch_norm`` does not keep their statistics.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -52,6 +52,11 @@ def build_start(recipe: Recipe, class_count: int) -> Start:
         new = _fill(network, state, recipe, head | _added(recipe.network))
     else:
         new = head
+    if recipe.batch_norm == "batch" and recipe.init != "random" and _is_folded(network):
+        raise RecipeError(
+            f"{recipe.init} was folded: its normalisation layers have mean 0 and variance 1 instead of what they saw. "
+            "With the statistics of each batch the network would forget all it knows. Set batch_norm=kept."
+        )
     _freeze(network, recipe.freeze)
     return Start(network, frozenset(new), recipe.mean or mean, recipe.std or std, weights)
 
@@ -103,6 +108,12 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], recipe: Recipe, may_d
         )
     network.load_state_dict({name: state[name] for name in fitting}, strict=False)
     return {name for name in own if name not in fitting and name not in counters}
+
+
+def _is_folded(network: nn.Module) -> bool:
+    """Whether convolutions have swallowed the batch normalisation that follows them."""
+    means = [value for name, value in network.named_buffers() if name.endswith("running_mean")]
+    return bool(means) and not any(value.any() for value in means)
 
 
 def _freeze(network: nn.Module, prefixes: Iterable[str]) -> None:

@@ -18,7 +18,8 @@ from weakseg.models.classifier import IMAGENET_MEAN, build_network
 def weights(tmp_path: Path) -> Path:
     torch.manual_seed(5)
     path = tmp_path / "weights.pth"
-    torch.save(build_network("demo", 7).state_dict(), path)
+    state = build_network("demo", 7).state_dict()
+    torch.save({name: value + 1 if "running_mean" in name else value for name, value in state.items()}, path)
     return path
 
 
@@ -90,6 +91,13 @@ def test_weights_of_another_network_are_refused(weights: Path) -> None:
     torch.save({name: value for name, value in state.items() if name != "features.1.0.weight"}, weights)
     with pytest.raises(ModelError, match=r"'features\.1\.0\.weight' is unknown, missing"):
         build_start(tiny_recipe(init=str(weights)), 3)
+
+
+def test_weights_whose_batch_norm_was_folded_must_keep_its_statistics(weights: Path) -> None:
+    torch.save(build_network("demo", 7).state_dict(), weights)  # mean 0 and variance 1 everywhere
+    with pytest.raises(RecipeError, match=r"was folded: its normalisation layers .* Set batch_norm=kept"):
+        build_start(tiny_recipe(init=str(weights)), 3)
+    build_start(tiny_recipe(init=str(weights), batch_norm="kept"), 3)
 
 
 def test_a_network_without_imagenet_weights_says_so() -> None:
