@@ -22,6 +22,8 @@ def build_alexnet_plus(num_classes: int) -> nn.Module:
     Input (B, 3, h, w) float32, any h and w from 63 on; output (B, num_classes) logits.
     """
     network: nn.Module = torchvision.models.alexnet(weights=None, num_classes=num_classes)
+    added = nn.Linear(_WIDTH, _WIDTH)
+    nn.init.kaiming_normal_(added.weight, nonlinearity="relu")  # torchvision's would shrink the signal once more
     shared = OrderedDict(
         list(network.get_submodule("classifier").named_children())[:-1]
     )  # up to the ReLU after the second layer
@@ -29,7 +31,7 @@ def build_alexnet_plus(num_classes: int) -> nn.Module:
         shared
         | OrderedDict(
             dropout=nn.Dropout(),
-            added=nn.Linear(_WIDTH, _WIDTH),
+            added=added,
             relu=nn.ReLU(inplace=True),
             prediction=nn.Linear(_WIDTH, num_classes),
         )
