@@ -92,7 +92,9 @@ class Loop(lightning.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         torch.manual_seed(mix(self.recipe.seed, self.global_step, self.global_rank))
         inputs = self._resize(self.normalise(batch.images))
-        loss = self.task.loss(self.network(inputs).float(), batch.targets).mean()
+        outputs = self.network(inputs)
+        logits: Tensor = getattr(outputs, "logits", outputs)  # GoogLeNet and Inception have more to say in training
+        loss = self.task.loss(logits.float(), batch.targets).mean()
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 

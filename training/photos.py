@@ -64,8 +64,11 @@ class PhotoSet(Dataset[Batch]):
     def __getitem__(self, pick: Pick) -> Batch:
         photo = self.photos[pick.index]
         rgb = read_photo(photo)
-        targets = torch.tensor([float(name in photo.labels) for name in self.classes])  # (C,)
-        return Batch(self._to_input(rgb, pick.seed), targets, torch.tensor(pick.counts))
+        return Batch(self._to_input(rgb, pick.seed), self.target(photo), torch.tensor(pick.counts))
+
+    def target(self, photo: Photo) -> Tensor:
+        """(C,) float32: 1 for every class that the photo shows."""
+        return torch.tensor([float(name in photo.labels) for name in self.classes])
 
     def _to_input(self, rgb: Rgb, seed: int | None) -> Tensor:
         if seed is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import time
@@ -97,21 +98,16 @@ class Record(lightning.Callback):
         (self.folder / METRICS).write_text(json.dumps(summary, indent=2), encoding="utf-8")
 
 
-@torch.no_grad()
 def draw_samples(loop: Loop, path: Path) -> None:
     """Class maps of some photos of the validation split, evenly spaced; no file where the network has no such maps."""
-    photos, network, was_training = loop.val_set.photos, loop.result, loop.result.training
-    chosen = np.linspace(0, len(photos) - 1, min(SAMPLES, len(photos))).round().astype(int)
-    rows = []
-    for index in chosen:
-        rgb = read_photo(photos[index])
-        targets = torch.tensor([float(name in photos[index].labels) for name in loop.task.classes])  # (C,)
-        inputs = loop.normalise(squash(rgb, loop.recipe.input_hw)[None].to(loop.device))  # (1, 3, h, w)
-        picture = loop.task.draw(network.eval(), inputs, rgb, targets)
-        network.train(was_training)
-        if picture is None:
-            return
-        rows.append(picture)
+    known = loop.val_set.photos
+    chosen = [known[n] for n in np.linspace(0, len(known) - 1, min(SAMPLES, len(known))).round().astype(int)]
+    rgbs = [read_photo(photo) for photo in chosen]
+    inputs = loop.normalise(torch.stack([squash(rgb, loop.recipe.input_hw) for rgb in rgbs]).to(loop.device))
+    targets = torch.stack([loop.val_set.target(photo) for photo in chosen])  # (N, C)
+    rows = loop.task.draw(copy.deepcopy(loop.result).cpu().eval(), inputs.cpu(), rgbs, targets)
+    if not rows:
+        return
     path.parent.mkdir(exist_ok=True)
     done, encoded = cv2.imencode(".jpg", stack(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done  # uint8 with 3 channels always encodes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -19,41 +19,30 @@ HEIGHT_PX = 160
 _HEAT = colormaps["inferno"](np.arange(256), bytes=True)[:, :3]  # (256, 3)
 
 
-def draw_class_maps(
-    network: nn.Module, images: Tensor, photo: Rgb, shown: Sequence[int], classes: Sequence[str]
-) -> Rgb | None:
-    """A photo and, beside it, the map of each class that it shows, named.
-
-    Maps are the positive part of the class activation map (Zhou et al., CVPR 2016) or of the network's own class map,
-    divided by its maximum.
+def class_maps(network: nn.Module, images: Tensor) -> Tensor | None:
+    """Evidence for every class at every position: the class activation map (Zhou et al., CVPR 2016) or its own map.
 
     Args:
-        images: (1, 3, h, w) float32, normalised: the photo as the network's input.
-        photo: (H, W, 3) uint8 RGB.
+        images: (N, 3, h, w) float32, normalised.
     Returns:
-        (HEIGHT_PX, W', 3) uint8 RGB; None where the network has neither kind of map.
+        (N, C, h', w') float32; None where the network has neither kind of map.
     """
-    maps = class_maps(network, images)
-    if maps is None:
-        return None
-    scale = HEIGHT_PX / photo.shape[0]
-    small = cv2.resize(photo, (max(1, round(photo.shape[1] * scale)), HEIGHT_PX), interpolation=cv2.INTER_AREA)
-    heats = [_name(_overlay(small, maps[0, index].numpy()), classes[index]) for index in shown]
-    return np.concatenate([small, *heats], axis=1)  # (HEIGHT_PX, W', 3)
-
-
-def class_maps(network: nn.Module, images: Tensor) -> Tensor | None:
-    """(B, C, h', w') evidence for every class at every position, on the CPU."""
     with torch.no_grad():
         if hasattr(network, "class_map"):
             found: Tensor = network.class_map(images)
-            return found.float().cpu()
+            return found
         try:
             split = split_network(network, type(network).__name__)
         except UnsupportedNetworkError:
             return None
-        features = split.features(images)  # (B, F, h', w')
-        return torch.einsum("cf,bfhw->bchw", split.weight, features).float().cpu()
+        return torch.einsum("cf,nfhw->nchw", split.weight, split.features(images))  # (N, C, h', w')
+
+
+def draw_maps(photo: Rgb, maps: Mapping[str, NDArray[np.float32]]) -> Rgb:
+    """A photo (H, W, 3) and, beside it, the positive part of each map (h', w') over its maximum: (HEIGHT_PX, W', 3)."""
+    width_px = max(1, round(photo.shape[1] * HEIGHT_PX / photo.shape[0]))
+    small = np.asarray(cv2.resize(photo, (width_px, HEIGHT_PX), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.concatenate([small, *(_name(_overlay(small, found), name) for name, found in maps.items())], axis=1)
 
 
 def stack(rows: Sequence[Rgb]) -> Rgb:

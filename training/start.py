@@ -43,6 +43,8 @@ def build_start(recipe: Recipe, class_count: int) -> Start:
     mean, std, weights = IMAGENET_MEAN, IMAGENET_STD, "random numbers"
     if recipe.init == "imagenet":
         state, mean, std, weights = _read_imagenet(recipe.network)
+        if hasattr(network, "transform_input"):  # GoogLeNet, Inception: see weakseg.models.classifier
+            mean = std = (0.5, 0.5, 0.5)
         new = _fill(network, state, recipe, head | _added(recipe.network))
     elif recipe.init != "random":
         path = Path(recipe.init)

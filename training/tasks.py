@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.utilities.data import dim_zero_cat
 
-from training.samples import draw_class_maps
+from training.samples import class_maps, draw_maps
 from weakseg.types import Rgb
 
 
@@ -47,22 +47,27 @@ class Task(ABC):
         """Named figures; the watched one among them, and those of single classes as ``name/class``."""
 
     @abstractmethod
-    def draw(self, network: nn.Module, images: Tensor, photo: Rgb, targets: Tensor) -> Rgb | None:
-        """A picture (H, W', 3) of what the network sees in one photo; None where this network has no such picture.
+    def draw(self, network: nn.Module, images: Tensor, photos: Sequence[Rgb], targets: Tensor) -> list[Rgb]:
+        """A picture (H, W', 3) of what the network sees in each photo, all equally high; none where it has no maps.
 
         Args:
-            images: (1, 3, h, w) float32, normalised.
-            photo: (H, W, 3) uint8 RGB, the same.
-            targets: of this photo.
+            network: On the CPU, in evaluation mode.
+            images: (N, 3, h, w) float32, normalised.
+            photos: (H, W, 3) uint8 RGB each, the same ones.
+            targets: Of these photos.
         """
 
 
 class _Labels(Task):
     """Photos with names of what they show: targets (B, C), 1 for every class shown."""
 
-    def draw(self, network: nn.Module, images: Tensor, photo: Rgb, targets: Tensor) -> Rgb | None:
-        shown = [int(index) for index in targets.nonzero().flatten()]
-        return draw_class_maps(network, images, photo, shown, self.classes)
+    def draw(self, network: nn.Module, images: Tensor, photos: Sequence[Rgb], targets: Tensor) -> list[Rgb]:
+        maps = class_maps(network, images)  # (N, C, h', w')
+        if maps is None:
+            return []
+        shown = [row.nonzero().flatten().tolist() for row in targets]
+        named = [{self.classes[index]: maps[n, index].numpy() for index in row} for n, row in enumerate(shown)]
+        return [draw_maps(photo, of_photo) for photo, of_photo in zip(photos, named, strict=True)]
 
 
 class SingleLabel(_Labels):

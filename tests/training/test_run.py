@@ -203,6 +203,11 @@ def test_frozen_layers_and_their_statistics_stay(table: Path, tmp_path: Path) ->
     assert "features.1.1.running_mean" not in same
 
 
+def test_a_network_with_auxiliary_heads_is_trained_by_its_main_one(table: Path, tmp_path: Path) -> None:
+    train(tiny_recipe(network="googlenet", epochs=1, limit=5, resize=None), table, tmp_path, bar=False)
+    assert load_classifier(None, tmp_path / "best.pt").network == "googlenet"
+
+
 def test_kept_statistics_stay_while_weights_learn(table: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(epochs=1, batch_norm="kept")
     before = build_start(recipe, 3).network.state_dict()
@@ -213,7 +218,7 @@ def test_kept_statistics_stay_while_weights_learn(table: Path, tmp_path: Path) -
 
 
 def test_a_network_without_class_maps_has_no_pictures(table: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("training.tasks.draw_class_maps", lambda *_: None)
+    monkeypatch.setattr("training.tasks.class_maps", lambda *_: None)
     train(tiny_recipe(epochs=1), table, tmp_path, bar=False)
     assert not (tmp_path / "samples").exists()
 
