@@ -46,13 +46,14 @@ class RuntimeName(StrEnum):
 @app.command()
 def export(
     network: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A torchvision classifier (squeezenet1_1, resnet50, vgg16, mobilenet_v2 ...), or `demo`. `cam` needs "
-            "one that ends in global average pooling and one linear or 1x1 layer.",
+            help="A torchvision classifier (squeezenet1_1, resnet50, vgg16, mobilenet_v2 ...), or `alexnet_plus`, "
+            "`vgg16_fcn`, `demo`. `cam` needs one that ends in global average pooling and one linear or 1x1 layer.",
+            show_default="what a checkpoint of `python -m training` says, else squeezenet1_1",
             rich_help_panel=NETWORK,
         ),
-    ] = "squeezenet1_1",
+    ] = None,
     method: Annotated[
         MethodName | None,
         typer.Option(
@@ -231,7 +232,7 @@ def export(
         )
         built = build_archive(
             classifier,
-            name=name or default_name(network, settings.method),
+            name=name or default_name(classifier.network, settings.method),
             directory=out,
             groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
             settings=settings,
@@ -241,7 +242,7 @@ def export(
             card_fields={
                 **fields,
                 "version": version,
-                "multi_label": multi_label,
+                "multi_label": multi_label or classifier.multi_label,
                 "runtime": runtime.value,
                 "threads": threads,
             },
@@ -253,7 +254,7 @@ def export(
         raise typer.Exit(1) from error
     steps.finish()
     console.print(_summary(built, classifier), markup=False)
-    if checkpoint and not classes:
+    if checkpoint and classifier.classes[0] == "class 0":
         console.print('Notice: without --classes, the classes are named "class 0", "class 1" ...')
     if classifier.doubt:
         console.print(f"WARNING: {classifier.doubt}", markup=False)
