@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +14,7 @@ from export.build import BuiltArchive, Serving, build_archive, read_groups
 from export.default_models import METHOD_FIELDS, PRESETS
 from export.fields import merge_fields, read_fields
 from export.parsing import choose_settings, default_name, parse_hw, parse_names, parse_numbers, parse_rgb
+from export.steps import Steps
 from weakseg.archive import DEFAULT_MODEL
 from weakseg.attribution.methods import SETTINGS
 from weakseg.errors import WeaksegError
@@ -200,7 +200,7 @@ def export(
     chosen = PRESETS[preset] if preset else None
     rgb_mean, rgb_std = (parse_rgb(text) if text else None for text in (mean, std))
     hw = parse_hw(size) if size else chosen and chosen.hw
-    steps = _Steps()
+    steps = Steps(console)
     try:
         settings = choose_settings(
             method.value if method else None,
@@ -258,23 +258,6 @@ def export(
         console.print('Notice: without --classes, the classes are named "class 0", "class 1" ...')
     if classifier.doubt:
         console.print(f"WARNING: {classifier.doubt}", markup=False)
-
-
-class _Steps:
-    """Prints each step as it starts and its time when the next one does."""
-
-    def __init__(self) -> None:
-        self._started_s: float | None = None
-
-    def __call__(self, step: str) -> None:
-        self.finish()
-        console.print(f"  {step:<28}", end="")
-        self._started_s = time.perf_counter()
-
-    def finish(self) -> None:
-        if self._started_s is not None:
-            console.print(f"{time.perf_counter() - self._started_s:6.1f} s")
-            self._started_s = None
 
 
 def _default_groups(weights: str, checkpoint: Path | None) -> str:

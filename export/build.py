@@ -85,13 +85,30 @@ def build_archive(
         ParityError: the exported graphs disagree. ModelError: something does not fit. No archive is written or changed.
     """
     settings = settings or CamSettings()
-    handler = handler or find_handler(settings.method)
-    if not handler.is_file():
-        raise ModelError(f"There is no handler {handler}. Run from a checkout of weakseg, or give its path.")
     card = _draft_card(classifier, name, groups or {}, settings, hw or classifier.normalisation.hw, card_fields or {})
     on_step("build the graph")
     graph = build_graph(classifier, card.vocabulary(), settings, multi_label=card.multi_label)
     card = card.model_copy(update={"graph": dataclasses.asdict(graph.settings)})  # with the layers that it chose
+    return pack(graph, card, directory, on_step, serving=serving, handler=handler)
+
+
+def pack(
+    graph: MapGraph,
+    card: ModelCard,
+    directory: Path,
+    on_step: Callable[[str], None],
+    *,
+    serving: Serving | None = None,
+    handler: Path | None = None,
+) -> BuiltArchive:
+    """Export a graph, compare what came out with it, and archive both files with the card.
+
+    Raises:
+        ParityError, ModelError: as `build_archive`.
+    """
+    handler = handler or find_handler(card.method)
+    if not handler.is_file():
+        raise ModelError(f"There is no handler {handler}. Run from a checkout of weakseg, or give its path.")
     with tempfile.TemporaryDirectory() as folder:
         graphs = Path(folder)
         parity = _export(graph, graphs, (card.preprocessing.height, card.preprocessing.width), on_step)
@@ -99,7 +116,7 @@ def build_archive(
         on_step("archive")
         config = card.to_yaml((serving or Serving()).as_dict())
         path = write_archive(
-            name=name, version=card.version, graphs=graphs, config=config, handler=handler, directory=directory
+            name=card.name, version=card.version, graphs=graphs, config=config, handler=handler, directory=directory
         )
     return BuiltArchive(path, card)
 
