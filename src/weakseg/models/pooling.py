@@ -41,23 +41,33 @@ class Window:
             return [padded[:, :, first : ends[first] : self.stride] for first in range(self.size)]
         return [padded[:, :, :, first : ends[first] : self.stride] for first in range(self.size)]
 
-    def put_back(self, taps: Sequence[Tensor], length: int) -> Tensor:
-        """The inverse of pad and taps, for a line of ``length`` cells: what lies in several windows is added up."""
+    def put_back(self, cotangent: Tensor, masks: Sequence[Tensor] | None, length: int, passes: int) -> Tensor:
+        """The inverse of pad and taps, for a line of ``length`` cells: what lies in several windows is added up.
+
+        Args:
+            cotangent: (K * B, C, ...), one value per window, for all its taps alike.
+            masks: What of it each tap gets, (B, C, ...); None: everything.
+        """
         steps = -(-self.size // self.stride)  # a cell lies in at most so many windows
-        covered = self.size - self.padding - 1 <= self.stride * (steps - 1)  # whether they reach the line's end
-        room = steps - 1 if covered else steps
-        phases = [self._phase(taps, phase, room) for phase in range(self.stride)]
+        reaches_end = self.size - self.padding - 1 <= self.stride * (steps - 1)
+        room = steps - 1 if reaches_end else steps
+        shifted = [pad_axis(cotangent, self.axis, step, room - step, 0.0) for step in range(steps)]
+        phases: list[Tensor] = []
+        for phase in range(self.stride):  # every stride-th cell, starting at this one
+            shares = [
+                self._share(shifted[tap // self.stride], masks and masks[tap], tap // self.stride, room, passes)
+                for tap in range(phase, self.size, self.stride)
+            ]
+            phases.append(reduce(torch.add, shares) if shares else torch.zeros_like(shifted[0]))
         line = interleave(phases, self.axis) if self.stride > 1 else phases[0]
         if self.axis == ROWS:
             return line[:, :, self.padding : self.padding + length]
         return line[:, :, :, self.padding : self.padding + length]
 
-    def _phase(self, taps: Sequence[Tensor], phase: int, room: int) -> Tensor:
-        """Every stride-th cell, starting at ``phase``."""
-        shifted = [
-            pad_axis(tap, self.axis, step, room - step, 0.0) for step, tap in enumerate(taps[phase :: self.stride])
-        ]
-        return reduce(torch.add, shifted) if shifted else torch.zeros_like(pad_axis(taps[0], self.axis, 0, room, 0.0))
+    def _share(self, shifted: Tensor, mask: Tensor | None, step: int, room: int, passes: int) -> Tensor:
+        if mask is None:
+            return shifted
+        return weigh(shifted, pad_axis(mask.to(shifted.dtype), self.axis, step, room - step, 0.0), passes)
 
 
 def windows(call: Call) -> tuple[Window, Window]:
@@ -88,10 +98,10 @@ class MaxPool(Rule):
         rows = self.rows.taps(self.rows.pad(visit.input, float("-inf")), visit.output.shape[ROWS])
         best = reduce(torch.maximum, rows)  # (B, C, h', w): of each window's rows, column by column
         columns = self.columns.taps(self.columns.pad(best, float("-inf")), visit.output.shape[COLUMNS])
-        in_columns = [weigh(cotangent, mask, visit.passes) for mask in first_equal(columns, visit.output)]
-        line = self.columns.put_back(in_columns, visit.input.shape[COLUMNS])  # (K * B, C, h', w)
-        in_rows = [weigh(line, mask, visit.passes) for mask in first_equal(rows, best)]
-        return self.rows.put_back(in_rows, visit.input.shape[ROWS])  # (K * B, C, h, w)
+        in_columns = first_equal(columns, visit.output)
+        line = self.columns.put_back(cotangent, in_columns, visit.input.shape[COLUMNS], visit.passes)
+        in_rows = first_equal(rows, best)
+        return self.rows.put_back(line, in_rows, visit.input.shape[ROWS], visit.passes)  # (K * B, C, h, w)
 
 
 class AveragePool(Rule):
@@ -103,8 +113,8 @@ class AveragePool(Rule):
 
     def pull_back(self, cotangent: Tensor, visit: Visit, /) -> Tensor:
         share = cotangent / (self.rows.size * self.columns.size)  # (K * B, C, h', w')
-        line = self.columns.put_back([share] * self.columns.size, visit.input.shape[COLUMNS])
-        return self.rows.put_back([line] * self.rows.size, visit.input.shape[ROWS])  # (K * B, C, h, w)
+        line = self.columns.put_back(share, None, visit.input.shape[COLUMNS], visit.passes)  # (K * B, C, h', w)
+        return self.rows.put_back(line, None, visit.input.shape[ROWS], visit.passes)  # (K * B, C, h, w)
 
 
 class AdaptiveAveragePool(Rule):
