@@ -15,7 +15,6 @@ from export.default_models import METHOD_FIELDS, PRESETS
 from export.fields import merge_fields, read_fields
 from export.parsing import choose_settings, default_name, parse_hw, parse_names, parse_numbers, parse_rgb
 from export.steps import Steps
-from weakseg.archive import DEFAULT_MODEL
 from weakseg.attribution.methods import SETTINGS
 from weakseg.errors import WeaksegError
 from weakseg.models.classifier import Classifier, load_classifier
@@ -34,8 +33,7 @@ class Weighting(StrEnum):
 MethodName = StrEnum("MethodName", {method: method for method in SETTINGS})  # type: ignore[misc]
 
 
-class PresetName(StrEnum):
-    WEAKSEG = DEFAULT_MODEL
+PresetName = StrEnum("PresetName", {name: name for name in PRESETS})  # type: ignore[misc]
 
 
 class RuntimeName(StrEnum):
@@ -105,9 +103,18 @@ def export(
     preset: Annotated[
         PresetName | None,
         typer.Option(
-            help="Maps, size and the card's defaults (levels, refine_side, box_context ...) of the service's default "
-            "model, for any classifier. What is given beside it wins.",
+            help="Maps, size and the card's defaults (levels, refine_side, box_context ...) of one of the service's "
+            "own models; that of `weakseg` suits any classifier. What is given beside it wins.",
             show_default="the paper's plain maps",
+            rich_help_panel=MAPS,
+        ),
+    ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="YAML file with settings of the maps, as a card has them under `graph`; flags beside it win.",
             rich_help_panel=MAPS,
         ),
     ] = None,
@@ -205,6 +212,7 @@ def export(
         settings = choose_settings(
             method.value if method else None,
             chosen and chosen.settings,
+            read_fields(maps) if maps else {},
             {
                 "positive_weights": positive_weights,
                 "contrast": contrast,
