@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from typing import Any
@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export.torchscript import EXAMPLE_HW
 from weakseg.attribution.graph import LabelGraph
-from weakseg.errors import ParityError
+from weakseg.errors import ModelError, ParityError
 from weakseg.runtime import OnnxRuntime, Runtime, TorchScriptRuntime
 from weakseg.types import NO_LABEL, GraphOutput, Query
 
@@ -22,6 +23,7 @@ BATCH_SIZES = (1, 3)
 LABEL_COUNTS = (1, 4)
 
 Images = NDArray[np.uint8]
+Size = tuple[int, int]
 
 
 def check_parity(
@@ -30,14 +32,15 @@ def check_parity(
     """Compare three runtimes on two image sizes x two batch sizes x two numbers of labels x two kinds of picture.
 
     Args:
-        hw: The serving size; the other size is smaller and has other proportions, and neither is square.
+        hw: The serving size; the other sizes are smaller and have other proportions, and none is square. Those that
+            are too small for the network are left out.
     Returns:
         For the model card: tolerance, sizes compared, and per runtime the largest difference of scores and of maps
         (of a graph that jumps: the largest mean difference over a map).
     Raises:
         ParityError: shapes or chosen labels differ, or a score or map differs by more than the tolerance; says where.
     """
-    sizes = parity_sizes(hw)
+    sizes = [size for size in parity_sizes(hw) if fits(graph, size)]
     largest = {name: {"scores": 0.0, "maps": 0.0} for name in ("torchscript", "onnx")}
     with one_thread():
         runtimes: list[Runtime] = [
@@ -110,13 +113,41 @@ def _difference(
     return difference
 
 
-def parity_sizes(hw: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Two sizes, neither square: near the serving size, and about two thirds of it, lying where that stands."""
+def find_example_size(graph: LabelGraph[Any], hw: Size) -> Size:
+    """A size to trace the graph at: small, if the network takes it, as tracing keeps sizes dynamic.
+
+    Raises:
+        ModelError: the serving size is too small for the network.
+    """
+    if not fits(graph, hw):
+        raise ModelError(
+            f"Photos of {hw[0]} x {hw[1]} pixels are too small for this network: its poolings or convolutions have "
+            "nothing left to see. Give a larger --size, or larger --scales."
+        )
+    return EXAMPLE_HW if fits(graph, EXAMPLE_HW) else parity_sizes(hw)[0]
+
+
+def fits(graph: LabelGraph[Any], hw: Size) -> bool:
+    """Whether the network takes images of this size."""
+    images = np.zeros((1, *hw, 3), np.uint8)
+    first = np.zeros((1, 1), np.int64)
+    try:
+        run_eager(graph, images, Query(first, first, first - 1))
+    except RuntimeError as error:
+        if "size" in str(error):  # "Output size is too small", "Kernel size can't be greater than actual input size"
+            return False
+        raise
+    return True
+
+
+def parity_sizes(hw: Size) -> tuple[Size, Size]:
+    """Two sizes, neither square: near the serving size; and about two thirds of it, at most 225 px, lying where that
+    stands."""
     height, width = hw if hw[0] != hw[1] else (hw[0], hw[1] + 31)  # 31: odd sizes too
-    return (height, width), (max(64, 2 * width // 3), max(75, 3 * height // 4))
+    return (height, width), (min(max(64, 2 * width // 3), 190), min(max(75, 3 * height // 4), 225))
 
 
-def parity_inputs(sizes: tuple[tuple[int, int], ...], label_count: int) -> Iterator[tuple[Images, Query]]:
+def parity_inputs(sizes: Sequence[Size], label_count: int) -> Iterator[tuple[Images, Query]]:
     """Every combination of size, batch size and number of labels, as noise and as smooth pictures."""
     rng = np.random.default_rng(0)
     for hw, batch_size, count in product(sizes, BATCH_SIZES, LABEL_COUNTS):

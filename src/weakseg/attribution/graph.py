@@ -17,6 +17,7 @@ from typing import ClassVar, Generic, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from weakseg.card import Method
 from weakseg.errors import ModelError
 from weakseg.labels import Vocabulary
 
@@ -39,6 +40,7 @@ class GraphSettings:
             share classes then. See :func:`score_labels`.
     """
 
+    method: ClassVar[Method]
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     member_weighting: Literal["mean", "softmax"] = "mean"

@@ -21,7 +21,7 @@ from torch import Tensor, fx, nn
 from weakseg.card import Weights
 from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailableError
 from weakseg.models.demo import build_demo_net
-from weakseg.models.split import SplitNetwork, split_network, trace_network
+from weakseg.models.split import SplitNetwork, split_network, trace_steps
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -340,7 +340,7 @@ def _fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
 
 def _names_in_use(model: nn.Module) -> set[str]:
     """Parameters and buffers that decide a prediction: GoogLeNet's auxiliary heads, for one, do not."""
-    used = fx.GraphModule(model, trace_network(model.eval(), type(model).__name__))
+    used = fx.GraphModule(model, trace_steps(model.eval(), type(model).__name__))
     return {name for name in used.state_dict() if not name.endswith("num_batches_tracked")}
 
 
