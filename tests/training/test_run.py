@@ -16,6 +16,7 @@ import pytest
 import torch
 from rich.console import Console
 from sklearn.metrics import average_precision_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
 from tests.helpers.drawn_photos import KINDS, tiny_recipe, write_csv, write_folders
@@ -210,6 +211,17 @@ def test_the_command_trains_single_labels_and_learns(tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, command)
     assert refused.exit_code == 1
     assert "--fresh" in refused.output
+    again = CliRunner().invoke(app, [*command, "epochs=1", "--fresh"])
+    assert "epoch 1/1:" in again.output
+
+
+def test_tensorboard_gets_every_epoch_s_figures(whole: Path) -> None:
+    events = EventAccumulator(str(whole / "tensorboard")).Reload()
+    with (whole / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for name in ("train_loss", "val_loss", "val_map", "learning_rate"):
+        found = [(event.step, event.value) for event in events.Scalars(name)]
+        assert found == [(int(row["epoch"]), pytest.approx(float(row[name]))) for row in rows]
 
 
 def test_frozen_layers_and_their_statistics_stay(table: Path, tmp_path: Path) -> None:
