@@ -14,19 +14,20 @@ import yaml
 from typer.testing import CliRunner
 
 import export.build
-from export.__main__ import app, parse_hw, parse_numbers, parse_rgb
+from export.__main__ import app
 from export.archive import write_archive
 from export.build import STEPS, BuiltArchive, Serving, build_archive, read_groups
 from export.default_models import SQUEEZENET_MAPS
 from export.onnx import export_onnx
+from export.parsing import parse_hw, parse_numbers, parse_rgb
 from export.torchscript import export_torchscript
+from tests.helpers.queries import ask
 from tests.helpers.tiny_networks import RedGreenNet
 from weakseg.archive import open_archive, read_config
 from weakseg.attribution.cam import CamSettings
 from weakseg.card import Weights
 from weakseg.errors import ModelCardError, ModelError, ParityError
 from weakseg.models.classifier import Classifier, Normalisation
-from weakseg.models.split import split_network
 from weakseg.runtime import open_runtime
 
 CLASSES = ("difference", "both", "green")
@@ -36,7 +37,7 @@ MIDDLE = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (64, 96))
 @pytest.fixture
 def classifier() -> Classifier:
     weights = Weights(source="worked out on paper", licence="CC0-1.0", sha256="none")
-    return Classifier("tiny", split_network(RedGreenNet(), "tiny"), CLASSES, MIDDLE, weights)
+    return Classifier("tiny", RedGreenNet(), CLASSES, MIDDLE, weights)
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def built(classifier: Classifier, handler: Path, tmp_path: Path) -> BuiltArchive
         name="tiny_cam",
         directory=tmp_path / "store",
         groups={"pair": [0, 2]},
-        cam=CamSettings(flip=True),
+        settings=CamSettings(flip=True),
         serving=Serving(workers=2, batch_size=4, max_batch_delay_ms=7, response_timeout_s=60),
         handler=handler,
         card_fields={"version": "2.1", "photo_task": {"threshold": 0.4}, "box_context": 0.25},
@@ -99,7 +100,7 @@ def test_archived_graphs_answer(built: BuiltArchive, runtime: str) -> None:
     card = archive.card.model_copy(update={"runtime": runtime})
     red = np.zeros((1, 2, 3, 3), np.uint8)
     red[..., 0] = 255
-    found = open_runtime(card, archive.read_file).run(red, np.array([[-1, 0]]))
+    found = open_runtime(card, archive.read_file).run(red, ask([[-1, 0]], card.vocabulary()))
     # Normalised red is 1, green and blue -1: logits 2.5, 0.25, -2.
     probs = np.exp([2.5, 0.25, -2.0]) / np.exp([2.5, 0.25, -2.0]).sum()
     assert found.scores[0] == pytest.approx([*probs, probs[0] + probs[2]], abs=1e-6)
@@ -120,10 +121,10 @@ def test_steps_are_announced_in_order(classifier: Classifier, handler: Path, tmp
 def test_graphs_that_disagree_leave_the_store_as_it_was(
     built: BuiltArchive, classifier: Classifier, handler: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def export_tampered(torchscript: Path, path: Path) -> None:
+    def export_tampered(torchscript: Path, path: Path, _: object) -> None:
         network = RedGreenNet()
         torch.nn.init.constant_(network.head.weight, 0.3)
-        other = Classifier("tiny", split_network(network, "other"), CLASSES, MIDDLE, classifier.weights)
+        other = Classifier("tiny", network, CLASSES, MIDDLE, classifier.weights)
         graph = export.build.build_graph(other, built.card.vocabulary(), CamSettings(), multi_label=False)
         export_torchscript(graph, torchscript.with_name("other.pt"))
         export_onnx(torchscript.with_name("other.pt"), path)
@@ -257,20 +258,20 @@ def test_a_preset_is_the_default_models_recipe_and_flags_beside_it_win(
         raise ModelError("seen [enough]")
 
     monkeypatch.setattr("export.__main__.build_archive", record)
-    common = ["--weights", "random", "--preset", "squeezenet_cam"]
+    common = ["--weights", "random", "--preset", "weakseg"]
     result = CliRunner().invoke(app, common)
     assert result.exit_code == 1
-    assert (seen["cam"], seen["hw"]) == (SQUEEZENET_MAPS, (448, 448))
+    assert (seen["settings"], seen["hw"]) == (SQUEEZENET_MAPS, (448, 448))
     assert (seen["card_fields"]["refine_side"], seen["card_fields"]["box_context"]) == (320, 0.3)
     assert "ModelError: seen [enough]" in result.output.splitlines(), "on a line of its own"
     (tmp_path / "card.yaml").write_text("refine_side: 200\n")
     flags = ["--no-similarity", "--scales", "1", "--size", "64x96", "--card", str(tmp_path / "card.yaml")]
     CliRunner().invoke(app, [*common, *flags])
-    assert seen["cam"] == replace(SQUEEZENET_MAPS, similarity=False, scales=(1.0,))
+    assert seen["settings"] == replace(SQUEEZENET_MAPS, similarity=False, scales=(1.0,))
     assert seen["hw"] == (64, 96)
     assert (seen["card_fields"]["refine_side"], seen["card_fields"]["box_context"]) == (200, 0.3)
     CliRunner().invoke(app, ["--weights", "random"])
-    assert (seen["cam"], seen["hw"]) == (CamSettings(), None)
+    assert (seen["settings"], seen["hw"]) == (CamSettings(), None)
 
 
 def test_a_missing_checkpoint_is_named_before_any_work() -> None:
