@@ -40,7 +40,7 @@ def main(
     recipe: Annotated[str, typer.Argument(help="A name out of `--list`, or the path of a YAML file.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FIELD=VALUE]...", help="Fields of the recipe to change; `--fields` shows all."),
+        typer.Argument(metavar="FIELD=VALUE", help="Fields of the recipe to change; `--fields` shows all."),
     ] = None,
     data: Annotated[
         Path,
