@@ -141,3 +141,11 @@ def test_labels_that_are_no_class_and_too_few_classes_are_refused(tmp_path: Path
     table.write_text("path,labels,split\na.png,cat,train\nb.png,cat,val\n")
     with pytest.raises(DataError, match="has 1 classes; a training needs two"):
         read_splits(table, tiny_recipe())
+
+
+@pytest.mark.real_data
+def test_the_shared_voc_photos(voc_folder: Path) -> None:
+    several, single = (read_splits(voc_folder, tiny_recipe(task=task)) for task in ("multi_label", "single_label"))
+    assert (len(several.train), len(several.val)) == (3131, 222)
+    assert (len(single.train), len(single.val)) == (2233, 157)
+    assert several.train[0].labels == ("chair", "dog")
