@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from training.recipe import describe_fields, list_recipes, read_recipe
-from training.run import IS_FIRST, Outcome, train
+from training.recipe import RecipeError, describe_fields, list_recipes, read_recipe
+from training.run import IS_FIRST, PROCESSES, Outcome, train
 from weakseg.errors import WeaksegError
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -40,7 +40,7 @@ def main(
     recipe: Annotated[str, typer.Argument(help="A name out of `--list`, or the path of a YAML file.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FIELD=VALUE]...", help="Fields of the recipe to change; `--fields` shows all."),
+        typer.Argument(metavar="FIELD=VALUE", help="Fields of the recipe to change; `--fields` shows all."),
     ] = None,
     data: Annotated[
         Path,
@@ -73,13 +73,19 @@ def main(
     folder = out or Path("runs") / Path(recipe).stem
     try:
         chosen = read_recipe(recipe, overrides or ())
-        if fresh and IS_FIRST:
-            shutil.rmtree(folder, ignore_errors=True)
+        if fresh:
+            _clear(folder)
         outcome = train(chosen, data, folder, console=console, bar=console.is_terminal)
     except WeaksegError as error:
         console.print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}")
         raise typer.Exit(1) from error
     console.print(_summary(outcome), markup=False)
+
+
+def _clear(folder: Path) -> None:
+    if PROCESSES > 1:
+        raise RecipeError(f"--fresh with torchrun: the processes would race. Delete {folder} before.")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _summary(outcome: Outcome) -> str:

@@ -61,6 +61,9 @@ def read_splits(root: Path, recipe: Recipe) -> Splits:
     for name, photos in (("train", splits.train), ("val", splits.val)):
         if not photos:
             raise DataError(f"{root} has no photos for {name}.")
+        missing = [photo.path for photo in photos if not photo.path.is_file()]
+        if missing:
+            raise DataError(f"{len(missing)} photos for {name} are missing, first {missing[0]}.")
     return replace(splits, description=_describe(splits, layout, root))
 
 

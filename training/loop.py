@@ -95,7 +95,7 @@ class Loop(lightning.LightningModule):
         outputs = self.network(inputs)
         logits: Tensor = getattr(outputs, "logits", outputs)  # GoogLeNet and Inception have more to say in training
         loss = self.task.loss(logits.float(), batch.targets).mean()
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, logger=False, sync_dist=True)
         return loss
 
     def _resize(self, inputs: Tensor) -> Tensor:

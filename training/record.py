@@ -55,6 +55,8 @@ class Record(lightning.Callback):
         assert isinstance(loop, Loop)
         self.history.append(self._row(trainer, loop))
         if trainer.is_global_zero:
+            assert trainer.logger is not None
+            trainer.logger.log_metrics(self.history[-1], step=len(self.history))
             self._write(loop)
         trainer.save_checkpoint(self.folder / LAST)  # every process takes part
 

@@ -30,7 +30,8 @@ from training.start import Start, build_start
 from training.tasks import build_task
 
 RECIPE_FILE = "recipe.json"
-IS_FIRST = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))  # torchrun says how many it started, and which this one is
+IS_FIRST = os.environ.get("RANK", "0") == "0"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def train(recipe: Recipe, data: Path, folder: Path, *, console: Console | None =
 
 def _claim(folder: Path, recipe: Recipe, splits: Splits) -> None:
     """Write down what this folder is the run of, or compare."""
-    ours = {"recipe": recipe.model_dump(mode="json"), "data": splits.description}
+    data = {name: value for name, value in splits.description.items() if name != "root"}  # it may have moved
+    ours = {"recipe": recipe.model_dump(mode="json"), "data": data}
     note = folder / RECIPE_FILE
     if note.is_file():
         found = json.loads(note.read_text(encoding="utf-8"))
@@ -90,7 +92,9 @@ def _claim(folder: Path, recipe: Recipe, splits: Splits) -> None:
                 )
     elif IS_FIRST:
         folder.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(ours, indent=2), encoding="utf-8")
+        partial = folder / f"{RECIPE_FILE}.part"  # other processes read it meanwhile
+        partial.write_text(json.dumps(ours, indent=2), encoding="utf-8")
+        partial.replace(note)
 
 
 def _announce(console: Console, recipe: Recipe, splits: Splits, start: Start, folder: Path) -> None:
@@ -125,12 +129,12 @@ def _facts(recipe: Recipe, splits: Splits, start: Start) -> dict[str, Any]:
 
 
 def _build_trainer(recipe: Recipe, folder: Path, record: Record, *, bar: bool) -> lightning.Trainer:
-    processes, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return lightning.Trainer(
         accelerator="auto",
         devices=local,
-        num_nodes=processes // local,
-        strategy="ddp" if processes > 1 else "auto",
+        num_nodes=PROCESSES // local,
+        strategy="ddp" if PROCESSES > 1 else "auto",
         precision={"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.precision],  # type: ignore[arg-type]
         max_epochs=recipe.epochs,
         gradient_clip_val=recipe.clip,

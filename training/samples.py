@@ -11,11 +11,13 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from weakseg.attribution.placement import place_cells
 from weakseg.errors import UnsupportedNetworkError
 from weakseg.models.split import split_network
 from weakseg.types import Rgb
 
 HEIGHT_PX = 160
+STEP_PX = 8  # of a class activation map, in pixels of the network's input
 _HEAT = colormaps["inferno"](np.arange(256), bytes=True)[:, :3]  # (256, 3)
 
 
@@ -25,7 +27,7 @@ def class_maps(network: nn.Module, images: Tensor) -> Tensor | None:
     Args:
         images: (N, 3, h, w) float32, normalised.
     Returns:
-        (N, C, h', w') float32; None where the network has neither kind of map.
+        (N, C, h', w') float32, cells that divide the photo evenly; None where the network has neither kind of map.
     """
     with torch.no_grad():
         if hasattr(network, "class_map"):
@@ -35,7 +37,8 @@ def class_maps(network: nn.Module, images: Tensor) -> Tensor | None:
             split = split_network(network, type(network).__name__)
         except UnsupportedNetworkError:
             return None
-        return torch.einsum("cf,nfhw->nchw", split.weight, split.features(images))  # (N, C, h', w')
+        maps = torch.einsum("cf,nfhw->nchw", split.weight, split.features(images))  # (N, C, n_y, n_x)
+        return place_cells(maps, images, split.grid, images[..., ::STEP_PX, ::STEP_PX])  # (N, C, h / 8, w / 8)
 
 
 def draw_maps(photo: Rgb, maps: Mapping[str, NDArray[np.float32]]) -> Rgb:

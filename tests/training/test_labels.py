@@ -18,6 +18,9 @@ SPLITS = {"train": ("one", "two"), "val": ("three", "two")}
 def write_voc_lists(root: Path, kind: str = "Segmentation") -> Path:
     base = root / "VOCdevkit" / "VOC2012"
     (base / "ImageSets" / kind).mkdir(parents=True)
+    (base / "JPEGImages").mkdir()
+    for name in SHOWN:
+        (base / "JPEGImages" / f"{name}.jpg").touch()
     for split, names in SPLITS.items():
         (base / "ImageSets" / kind / f"{split}.txt").write_text("\n".join(names) + "\n")
     return base
@@ -93,6 +96,8 @@ def test_a_table_with_several_labels_and_splits(tmp_path: Path) -> None:
 def test_a_table_of_a_spreadsheet_without_splits(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     rows = "".join(f"{number}.png, cat ;dog\r\n" for number in range(40))
+    for number in range(40):
+        (tmp_path / f"{number}.png").touch()
     table.write_bytes(b"\xef\xbb\xbf" + f"path,labels\r\n{rows}".encode())
     splits = read_splits(table, tiny_recipe())
     assert splits.train[0].labels == ("cat", "dog")
@@ -118,6 +123,10 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         read_splits(tmp_path, recipe)
     with pytest.raises(DataError, match="No split 'test'"):
         read_splits(tmp_path, tiny_recipe(train_split="test"))
+    (base / "image_labels.txt").write_text("one cat\ntwo dog\nthree horse\n")
+    (base / "JPEGImages" / "two.jpg").unlink()
+    with pytest.raises(DataError, match=r"1 photos for train are missing, first .*two\.jpg"):
+        read_splits(tmp_path, recipe)
     table = tmp_path / "labels.csv"
     table.write_text("file,labels\n")
     with pytest.raises(DataError, match="has no column 'path'"):
@@ -132,3 +141,11 @@ def test_labels_that_are_no_class_and_too_few_classes_are_refused(tmp_path: Path
     table.write_text("path,labels,split\na.png,cat,train\nb.png,cat,val\n")
     with pytest.raises(DataError, match="has 1 classes; a training needs two"):
         read_splits(table, tiny_recipe())
+
+
+@pytest.mark.real_data
+def test_the_shared_voc_photos(voc_folder: Path) -> None:
+    several, single = (read_splits(voc_folder, tiny_recipe(task=task)) for task in ("multi_label", "single_label"))
+    assert (len(several.train), len(several.val)) == (3131, 222)
+    assert (len(single.train), len(single.val)) == (2233, 157)
+    assert several.train[0].labels == ("chair", "dog")

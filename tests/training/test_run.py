@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from sklearn.metrics import average_precision_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
 from tests.helpers.drawn_photos import KINDS, tiny_recipe, write_csv, write_folders
@@ -85,6 +88,22 @@ def load_state(folder: Path) -> dict[str, object]:
     }
 
 
+def measure_as_served(checkpoint: Path, table: Path) -> float:
+    """Mean average precision on the table's val photos, by the exported half networks and scikit-learn."""
+    loaded = load_classifier(None, checkpoint)
+    height, width = loaded.normalisation.hw
+    logits, truth = [], []
+    with table.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
+    for row in rows:
+        rgb = cv2.imread(str(table.parent / row["path"]))[..., ::-1]
+        small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+        images = (torch.tensor(small / 255.0, dtype=torch.float32).permute(2, 0, 1)[None] - 0.5) / 0.5  # (1, 3, h, w)
+        logits.append(loaded.split.logits(loaded.split.features(images))[0].numpy())
+        truth.append([name in row["labels"].split(";") for name in loaded.classes])
+    return float(average_precision_score(np.array(truth), np.array(logits)))
+
+
 @pytest.mark.parametrize("killed_in_step", [1, 4, 7])
 def test_a_killed_run_goes_on_bit_for_bit(
     whole: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_in_step: int
@@ -119,7 +138,7 @@ def test_workers_change_nothing(whole: Path, table: Path, tmp_path: Path) -> Non
     assert_same(found["state_dict"], expected["state_dict"])
 
 
-def test_a_run_leaves_figures_curves_and_pictures(whole: Path) -> None:
+def test_a_run_leaves_figures_curves_and_pictures(whole: Path, table: Path) -> None:
     names = {path.name for path in whole.iterdir()}
     assert names == {
         "best.pt", "last.ckpt", "history.csv", "metrics.json", "curves.png", "recipe.json", "samples", "tensorboard",
@@ -132,6 +151,7 @@ def test_a_run_leaves_figures_curves_and_pictures(whole: Path) -> None:
     assert metrics["epoch"] == int(best["epoch"])
     assert metrics["val"]["map"] == pytest.approx(float(best["val_map"]))
     assert 0 < metrics["train"]["map"] <= 1
+    assert metrics["val"]["map"] == pytest.approx(measure_as_served(whole / "best.pt", table), abs=1e-6)
     picture = cv2.imread(str(whole / "samples" / "epoch_03.jpg"))
     assert picture.shape[0] == 6 * 162  # six photos
     assert picture.shape[1] == 3 * round(56 * 160 / 40)  # photo and two maps
@@ -191,6 +211,17 @@ def test_the_command_trains_single_labels_and_learns(tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, command)
     assert refused.exit_code == 1
     assert "--fresh" in refused.output
+    again = CliRunner().invoke(app, [*command, "epochs=1", "--fresh"])
+    assert "epoch 1/1:" in again.output
+
+
+def test_tensorboard_gets_every_epoch_s_figures(whole: Path) -> None:
+    events = EventAccumulator(str(whole / "tensorboard")).Reload()
+    with (whole / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for name in ("train_loss", "val_loss", "val_map", "learning_rate"):
+        found = [(event.step, event.value) for event in events.Scalars(name)]
+        assert found == [(int(row["epoch"]), pytest.approx(float(row[name]))) for row in rows]
 
 
 def test_frozen_layers_and_their_statistics_stay(table: Path, tmp_path: Path) -> None:
@@ -241,7 +272,7 @@ def test_torchrun_trains_in_two_processes(table: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch 2/2:") == 1  # one process speaks
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["data"]["val"] == 15
+    measured = measure_as_served(tmp_path / "run" / "best.pt", table)
+    assert metrics["metrics"]["val"]["map"] == pytest.approx(measured, abs=1e-6)  # each photo counted once
     saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 2 * 2  # shares of 8 photos, batches of 3, the incomplete one left out
-    assert load_classifier(None, tmp_path / "run" / "best.pt").classes == KINDS

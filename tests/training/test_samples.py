@@ -10,10 +10,31 @@ from training.samples import HEIGHT_PX, class_maps, draw_maps, stack
 from weakseg.models.classifier import build_network
 
 
-def test_class_maps_are_the_head_applied_to_every_position() -> None:
+def test_class_maps_are_the_head_applied_to_every_position_at_an_eighth_of_the_size() -> None:
     images = torch.rand(2, 3, 96, 128)
     expected = torch.einsum("cf,nfhw->nchw", torch.tensor(HEAD_WEIGHT), images[:, :2])
-    torch.testing.assert_close(class_maps(RedGreenNet(), images), expected)
+    small = torch.nn.functional.interpolate(expected, (12, 16), mode="bilinear")
+    torch.testing.assert_close(class_maps(RedGreenNet(), images), small)
+
+
+def test_maps_lie_where_their_cells_do() -> None:
+    """Cells are centred at pixels 0, 32, 64 ...: the third one is not in the middle of the third part."""
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 1, 3, stride=32, padding=1, bias=False),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(1, 2),
+    )
+    with torch.no_grad():
+        network[0].weight.fill_(1)
+        network[3].weight.fill_(1)
+    images = torch.zeros(1, 3, 96, 160)
+    images[..., 32, 64] = 1
+    maps = class_maps(network, images)
+    assert maps.shape == (1, 2, 12, 20)
+    peaks = (maps[0, 0] > maps.max() - 1e-6).nonzero()  # parts of 8 pixels: 3.5 to 4.5 is pixel 32, 7.5 to 8.5 pixel 64
+    assert {*peaks[:, 0].tolist()} <= {3, 4}
+    assert {*peaks[:, 1].tolist()} <= {7, 8}
 
 
 def test_a_network_with_a_class_map_of_its_own_is_asked_for_it() -> None:

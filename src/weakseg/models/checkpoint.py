@@ -27,7 +27,6 @@ class CheckpointMetadata:
     mean: Rgb  # of RGB in [0, 1]
     std: Rgb
     multi_label: bool
-    weights: str  # what the training started from, in words
 
 
 def read_metadata(path: Path) -> CheckpointMetadata | None:
@@ -55,7 +54,6 @@ def read_metadata(path: Path) -> CheckpointMetadata | None:
         mean=_rgb(content["mean"]),
         std=_rgb(content["std"]),
         multi_label=bool(content["multi_label"]),
-        weights=str(content.get("initial_weights", "")),
     )
 
 
