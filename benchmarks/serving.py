@@ -76,7 +76,7 @@ class Case(NamedTuple):
 
 
 def main(
-    model: Annotated[str, typer.Option(help="weakseg's archive, by name or path.")] = "squeezenet_cam",
+    model: Annotated[str, typer.Option(help="weakseg's archive, by name or path.")] = "weakseg",
     store: Annotated[Path, typer.Option(help="Folder of the archives.")] = ROOT / "model_store",
     rounds: Annotated[int, typer.Option(min=1, help="How often every case has its turn.")] = 4,
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of one turn.")] = 2.0,

@@ -34,7 +34,7 @@ NETWORK_NOTE = (
 
 
 def main(
-    model: Model = ["squeezenet_cam"],  # noqa: B006  (typer copies it)
+    model: Model = ["weakseg"],  # noqa: B006  (typer copies it)
     store: Annotated[Path, typer.Option(help="Folder of the archives.")] = ROOT / "model_store",
     repeats: Annotated[int, typer.Option(min=1, help="Measurements per case, after a warm-up.")] = 30,
     plain: Plain = True,

@@ -24,7 +24,7 @@ TARGET = Path(__file__).parent / "pictures" / "masks.jpg"
 
 def main() -> None:
     store = Path(sys.argv[1] if len(sys.argv) > 1 else "model_store")
-    archive = open_archive(find_archive("squeezenet_cam", store))
+    archive = open_archive(find_archive("weakseg", store))
     pipeline = Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
     rows = [[draw_tile(pipeline, name, column) for column in COLUMNS] for name in PHOTOS]
     sheet = np.vstack([np.hstack(row) for row in rows])[GAP_PX:, GAP_PX:]

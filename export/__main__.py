@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from export.build import HANDLER, BuiltArchive, Serving, build_archive, read_groups
-from export.default_models import PLAIN, PRESETS, SQUEEZENET_CAM
+from export.default_models import PLAIN, PRESETS
+from weakseg.archive import DEFAULT_MODEL
 from weakseg.attribution.cam import CamSettings
 from weakseg.errors import WeaksegError
 from weakseg.models.classifier import Classifier, load_classifier
@@ -32,7 +33,7 @@ class Weighting(StrEnum):
 
 
 class PresetName(StrEnum):
-    SQUEEZENET_CAM = SQUEEZENET_CAM
+    WEAKSEG = DEFAULT_MODEL
 
 
 class RuntimeName(StrEnum):
@@ -193,7 +194,7 @@ def export(
     **ImageNet weights:** `python -m export --network resnet50`
 
     **Your own classifier:** `python -m export --network mobilenet_v2 --checkpoint best.pth --classes names.txt
-    --preset squeezenet_cam`
+    --preset weakseg`
     """
     chosen = PRESETS[preset] if preset else PLAIN
     rgb_mean, rgb_std = (parse_rgb(text) if text else None for text in (mean, std))

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from export.build import BuiltArchive, build_archive
+from weakseg.archive import DEFAULT_MODEL
 from weakseg.attribution.cam import CamSettings
 from weakseg.models.classifier import Classifier
 from weakseg.voc import voc_groups
-
-SQUEEZENET_CAM = "squeezenet_cam"
 
 SQUEEZENET_MAPS = CamSettings(
     positive_weights=True,
@@ -52,17 +51,17 @@ class Preset:
 
 
 PLAIN = Preset(CamSettings())  # the paper's map and the card's own defaults
-PRESETS = {SQUEEZENET_CAM: Preset(SQUEEZENET_MAPS, (448, 448), _SQUEEZENET_DEFAULTS)}
+PRESETS = {DEFAULT_MODEL: Preset(SQUEEZENET_MAPS, (448, 448), _SQUEEZENET_DEFAULTS)}
 
 
-def build_squeezenet_cam(
+def build_default_model(
     classifier: Classifier, directory: Path, on_step: Callable[[str], None] = lambda _: None, *, made_of: str = ""
 ) -> BuiltArchive:
     """The default model, from torchvision's SqueezeNet 1.1 with ImageNet weights; ``made_of`` goes into its card."""
-    preset = PRESETS[SQUEEZENET_CAM]
+    preset = PRESETS[DEFAULT_MODEL]
     return build_archive(
         classifier,
-        name=SQUEEZENET_CAM,
+        name=DEFAULT_MODEL,
         directory=directory,
         groups=voc_groups(),
         cam=preset.cam,

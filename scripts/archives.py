@@ -101,7 +101,7 @@ def _build(archive: Path, report: Report, *, made_of: str | None, demo: bool = T
             to date stays, and so does the real model: it is never replaced by the demonstration.
         demo: Otherwise WeightsUnavailableError instead of the demonstration model.
     """
-    from export.default_models import build_squeezenet_cam
+    from export.default_models import build_default_model
     from weakseg.models.classifier import load_classifier
 
     try:
@@ -122,7 +122,7 @@ def _build(archive: Path, report: Report, *, made_of: str | None, demo: bool = T
         return
     if classifier.doubt:
         report(f"WARNING: {classifier.doubt}")
-    build_squeezenet_cam(
+    build_default_model(
         classifier,
         archive.parent,
         lambda step: report(f"{DEFAULT_MODEL}: {step}"),

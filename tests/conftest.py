@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from export.default_models import build_squeezenet_cam
+from export.default_models import build_default_model
 from tests.helpers.tiny import build_tiny_archive
 from weakseg.errors import WeightsUnavailableError
 from weakseg.models.classifier import load_classifier
@@ -36,12 +36,12 @@ def voc_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def default_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``squeezenet_cam.mar`` from the ImageNet weights; skips where they cannot be had."""
+    """``weakseg.mar`` from the ImageNet weights; skips where they cannot be had."""
     try:
         classifier = load_classifier("squeezenet1_1")
     except WeightsUnavailableError as error:
         pytest.skip(str(error))
-    return build_squeezenet_cam(classifier, tmp_path_factory.mktemp("default")).path
+    return build_default_model(classifier, tmp_path_factory.mktemp("default")).path
 
 
 @pytest.fixture(scope="session")

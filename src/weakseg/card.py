@@ -8,13 +8,15 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from weakseg.errors import ModelCardError
+from weakseg.errors import ModelCardError, OptionValueError
 from weakseg.labels import Vocabulary
-from weakseg.options import GrabCutMode, Levels, Options, Refine, check_levels
+from weakseg.options import MAX_CRF_STEPS, MAX_RIVALS, GrabCutMode, Levels, Options, Refine, check_levels
 
 CARD_KEY = "weakseg"  # the card's section in TorchServe's model-config.yaml
 Unit = Annotated[float, Field(ge=0, le=1)]
 
+
+Method = Literal["cam", "saliency", "guided", "dcsm", "gradcam", "layercam", "fusion"]
 
 PAPER_THRESHOLDS = {GrabCutMode.PF_PB: 0.3, GrabCutMode.F_PF: 0.7, GrabCutMode.F_PB: 0.5}  # Table 1
 
@@ -39,10 +41,29 @@ class Weights(_Strict):
     demonstration: bool = Field(False, description="True: made on the spot from drawings; not for real photos")
 
 
+class CrfSettings(_Strict):
+    """The dense CRF of Kraehenbuehl & Koltun (NIPS 2011): unary from the map, two kernels, mean-field steps.
+
+    Lengths are fractions of the long side, so that one setting suits small and large photos.
+    """
+
+    steps: int = Field(10, ge=1, le=MAX_CRF_STEPS)
+    confidence: float = Field(14.0, gt=0, le=200, description="a of the unary sigmoid(a (map - threshold))")
+    smooth_sigma: float = Field(0.006, gt=0, le=1, description="Reach of the smoothness kernel")
+    smooth_weight: float = Field(3.0, ge=0, le=100)
+    colour_sigma: float = Field(0.1, gt=0, le=1, description="Reach of the appearance kernel")
+    colour_rgb: float = Field(8.0, gt=0, le=255, description="Its width in colour, grey levels of 0 to 255")
+    colour_weight: float = Field(5.0, ge=0, le=100)
+
+
 class Task(_Strict):
     """Defaults of one task: the whole photo (class task) or the inside of a box (object task)."""
 
     refine: Refine = Refine.GRABCUT
+    sigma: float = Field(0.02, gt=0, le=0.2, description="Of refine=gaussian, a fraction of the long side")
+    crf: CrfSettings = CrfSettings()
+    crf_levels: Levels = Field((0.1, 0.5, 0.9), description="GrabCut's levels where a CRF's probability feeds it")
+    refine_thresholds: dict[Refine, Unit] = Field({}, description="t of a refine that wants another than `threshold`")
     grabcut_mode: GrabCutMode | Levels = GrabCutMode.PF_PB
     iterations: int = Field(1, ge=1, le=20)
     threshold: Unit = Field(0.3, description="t of refine=none")
@@ -50,7 +71,12 @@ class Task(_Strict):
         PAPER_THRESHOLDS, description="t of each GrabCut mode; the paper's where one is not given"
     )
 
-    @field_validator("grabcut_mode")
+    def threshold_of(self, refine: Refine) -> float:
+        """t: where the map is cut, or where the CRF's unary is undecided. GrabCut after it does not change it."""
+        before = Refine.of(smooths=refine.smooths, has_crf=refine.has_crf, cuts=False)
+        return self.refine_thresholds.get(refine, self.refine_thresholds.get(before, self.threshold))
+
+    @field_validator("grabcut_mode", "crf_levels")
     @classmethod
     def _levels_ascend(cls, mode: GrabCutMode | Levels) -> GrabCutMode | Levels:
         return mode if isinstance(mode, GrabCutMode) else check_levels(mode)
@@ -65,17 +91,20 @@ class Settings(_Strict):
     """Every choice of one request, made: from the request, else from the card. Reported as "options in force"."""
 
     refine: Refine
-    grabcut_mode: GrabCutMode | Levels | None  # None with refine=none and with naked GrabCut
-    levels: Levels | None  # (t0, t1, t2); None with refine=none and with naked GrabCut
-    iterations: int | None  # None with refine=none
-    threshold: float | None  # None where levels decide
+    subtract_classes: int | None = None  # None where the model subtracts none
+    sigma: float | None = None  # None without gaussian
+    crf: CrfSettings | None = None  # None without crf
+    grabcut_mode: GrabCutMode | Levels | None = None  # None without grabcut and with naked GrabCut
+    levels: Levels | None = None  # (t0, t1, t2); None without grabcut and with naked GrabCut
+    iterations: int | None = None  # None without grabcut
+    threshold: float | None = None  # None where levels alone decide
 
 
 class ModelCard(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     version: str = "1.0"
     network: str
-    method: Literal["cam"]
+    method: Method
     classes: tuple[str, ...] = Field(min_length=1)
     groups: dict[str, tuple[int, ...]] = {}
     multi_label: bool = Field(False, description="Scores are sigmoids, not a softmax")
@@ -91,6 +120,9 @@ class ModelCard(_Strict):
         None, ge=0, description="GrabCut sees this much around a box, as a fraction of its sides; none: the whole photo"
     )
     tag_threshold: Unit = Field(1.0, description="classes=auto: labels with at least this score beside the best one")
+    subtract_classes: int | None = Field(
+        None, ge=0, le=MAX_RIVALS, description="DCSM: labels subtracted from each map by default; none: not possible"
+    )
     photo_task: Task = Task()
     box_task: Task = Task()
 
@@ -103,40 +135,78 @@ class ModelCard(_Strict):
         return Vocabulary(self.classes, self.groups)
 
     def settings(self, options: Options) -> Settings:
-        """The choices in force for one request: the caller's where given, else this card's."""
-        task = self.box_task if options.box is not None else self.photo_task
-        naked = options.classes == ("none",)
-        refine = Refine.GRABCUT if naked else options.refine or self._implied_refine(options) or task.refine
-        if refine is Refine.NONE:
-            threshold = task.threshold if options.threshold is None else options.threshold
-            return Settings(refine=refine, grabcut_mode=None, levels=None, iterations=None, threshold=threshold)
-        iterations = options.iterations or task.iterations
-        if naked:
-            return Settings(refine=refine, grabcut_mode=None, levels=None, iterations=iterations, threshold=None)
-        mode = options.grabcut_mode or task.grabcut_mode
-        if isinstance(mode, GrabCutMode):
-            threshold = task.mode_thresholds[mode] if options.threshold is None else options.threshold
-            return Settings(
-                refine=refine,
-                grabcut_mode=mode,
-                levels=mode.levels(threshold),
-                iterations=iterations,
-                threshold=threshold,
-            )
-        if options.threshold is not None:  # moves the middle of the card's levels
-            t = options.threshold
-            mode = (min(mode[0], t), t, max(mode[2], t))
-        return Settings(refine=refine, grabcut_mode=mode, levels=mode, iterations=iterations, threshold=None)
+        """The choices in force for one request: the caller's where given, else this card's.
 
-    @staticmethod
-    def _implied_refine(options: Options) -> Refine | None:
-        asked = options.grabcut_mode is not None or options.iterations is not None
-        return Refine.GRABCUT if asked else None
+        Raises:
+            OptionValueError: classes are to be subtracted, and this model cannot.
+        """
+        task = self.box_task if options.box is not None else self.photo_task
+        if options.classes == ("none",):
+            return Settings(refine=Refine.GRABCUT, iterations=options.iterations or task.iterations)
+        refine = options.refine or _implied_refine(options, task.refine)
+        return Settings(
+            refine=refine,
+            subtract_classes=self._subtracted(options),
+            sigma=(options.sigma or task.sigma) if refine.smooths else None,
+            crf=_choose_crf(options, task.crf) if refine.has_crf else None,
+            **_choose_cut(options, task, refine),
+        )
+
+    def _subtracted(self, options: Options) -> int | None:
+        if options.subtract_classes is None:
+            return self.subtract_classes
+        if self.subtract_classes is None:
+            raise OptionValueError(
+                f"{self.name} makes {self.method} maps, from which no classes are subtracted.",
+                field="subtract_classes",
+                remedy="Leave it out, or ask a dcsm model.",
+            )
+        competing = int(self.vocabulary().rankable().sum())
+        if options.subtract_classes >= competing:
+            raise OptionValueError(
+                f"{options.subtract_classes} classes cannot be subtracted from one of {competing}.",
+                field="subtract_classes",
+                remedy=f"Send a whole number from 0 to {min(competing - 1, MAX_RIVALS)}.",
+            )
+        return options.subtract_classes
 
     def to_yaml(self, serving: dict[str, Any] | None = None) -> str:
         """TorchServe's model-config.yaml: its own keys (minWorkers, batchSize ...), then the card under ``weakseg``."""
         document = {**(serving or {}), CARD_KEY: self.model_dump(mode="json")}
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _implied_refine(options: Options, refine: Refine) -> Refine:
+    """The card's refinement, and those steps for which an option was sent."""
+    return Refine.of(
+        smooths=refine.smooths or options.asks_for("gaussian"),
+        has_crf=refine.has_crf or options.asks_for("crf"),
+        cuts=refine.cuts or options.asks_for("grabcut"),
+    )
+
+
+def _choose_crf(options: Options, crf: CrfSettings) -> CrfSettings:
+    sent = {name: getattr(options, f"crf_{name}") for name in CrfSettings.model_fields}
+    return crf.model_copy(update={name: value for name, value in sent.items() if value is not None})
+
+
+def _choose_cut(options: Options, task: Task, refine: Refine) -> dict[str, Any]:
+    """Threshold, and GrabCut's mode, levels and iterations.
+
+    With a CRF ``threshold`` is the CRF's; else it is GrabCut's, if that runs; else the map is cut at it.
+    """
+    asked = options.threshold
+    threshold = task.threshold_of(refine) if asked is None else asked
+    if not refine.cuts:
+        return {"threshold": threshold}
+    mode = options.grabcut_mode or (task.crf_levels if refine.has_crf else task.grabcut_mode)
+    cut = {"iterations": options.iterations or task.iterations, "threshold": threshold if refine.has_crf else None}
+    asked = None if refine.has_crf else asked
+    if isinstance(mode, GrabCutMode):
+        t = task.mode_thresholds[mode] if asked is None else asked
+        return {**cut, "grabcut_mode": mode, "levels": mode.levels(t), "threshold": threshold if refine.has_crf else t}
+    levels = mode if asked is None else (min(mode[0], asked), asked, max(mode[2], asked))  # moves the middle
+    return {**cut, "grabcut_mode": levels, "levels": levels}
 
 
 def parse_card(document: Any, *, where: str) -> ModelCard:

@@ -18,12 +18,43 @@ MAX_CLASSES = 20  # masks per request
 MAX_CUTS = 40  # masks x GrabCut iterations per request: a few seconds on one core
 DELTA = 0.01  # the paper's delta, which keeps thresholds apart (section 5.1)
 
+MAX_RIVALS = 20  # classes subtracted per request: each costs a backward pass
+MAX_CRF_STEPS = 50
+
 Levels = tuple[float, float, float]
 
 
 class Refine(StrEnum):
+    """What is done to a class map before it is a mask: steps, in this order."""
+
     NONE = "none"
+    GAUSSIAN = "gaussian"
+    CRF = "crf"
     GRABCUT = "grabcut"
+    GAUSSIAN_CRF = "gaussian+crf"
+    GAUSSIAN_GRABCUT = "gaussian+grabcut"
+    CRF_GRABCUT = "crf+grabcut"
+    GAUSSIAN_CRF_GRABCUT = "gaussian+crf+grabcut"
+
+    @classmethod
+    def of(cls, *, smooths: bool, has_crf: bool, cuts: bool) -> Refine:
+        steps = [name for name, wanted in (("gaussian", smooths), ("crf", has_crf), ("grabcut", cuts)) if wanted]
+        return cls("+".join(steps) or "none")
+
+    @property
+    def smooths(self) -> bool:
+        """Whether the map is smoothed by a Gaussian first."""
+        return "gaussian" in self
+
+    @property
+    def has_crf(self) -> bool:
+        """Whether a dense CRF decides, or feeds GrabCut."""
+        return "crf" in self
+
+    @property
+    def cuts(self) -> bool:
+        """Whether GrabCut comes last."""
+        return "grabcut" in self
 
 
 class Pick(StrEnum):
@@ -134,6 +165,21 @@ def _lower(value: Any) -> Any:
     return value.strip().casefold() if isinstance(value, str) else value
 
 
+def _steps(value: Any) -> Any:
+    """``+`` may have become a space on its way through a URL-encoded form."""
+    return "+".join(value.replace("+", " ").casefold().split()) if isinstance(value, str) else value
+
+
+def _number(description: str, remedy: str, **limits: Any) -> Any:
+    """The field of a finite number."""
+    return Field(description=description, allow_inf_nan=False, json_schema_extra={"remedy": remedy}, **limits)
+
+
+def _whole(description: str, remedy: str, **limits: Any) -> Any:
+    """The field of a whole number."""
+    return Field(description=description, json_schema_extra={"remedy": remedy}, **limits)
+
+
 class Options(BaseModel):
     """The options of one request as sent; None means: as the model card says."""
 
@@ -161,11 +207,92 @@ class Options(BaseModel):
     ] = Pick.ALL
     refine: Annotated[
         Refine | None,
-        BeforeValidator(_lower),
+        BeforeValidator(_steps),
         Field(
-            description="`none`: the class activation map, cut at the threshold; `grabcut`: sharpened by GrabCut.",
-            json_schema_extra={"remedy": "Send one of: none, grabcut."},
+            description="`none`: the map, cut at the threshold; or steps joined by `+` in this order: `gaussian` "
+            "(smooth the map), `crf` (dense CRF), `grabcut`, such as `gaussian+crf`.",
+            json_schema_extra={"remedy": f"Send one of: {', '.join(Refine)}."},
         ),
+    ] = None
+    subtract_classes: Annotated[
+        int | None,
+        BeforeValidator(_not_bool),
+        _whole(
+            "DCSM models: how many of the best-scoring other labels are subtracted from each map.",
+            f"Send a whole number from 0 to {MAX_RIVALS}.",
+            ge=0,
+            le=MAX_RIVALS,
+        ),
+    ] = None
+    sigma: Annotated[
+        float | None,
+        BeforeValidator(_not_bool),
+        _number(
+            "Of the Gaussian, as a fraction of the photo's long side, up to 0.2.",
+            "Send a number above 0, and 0.2 at most.",
+            gt=0,
+            le=0.2,
+        ),
+    ] = None
+    crf_steps: Annotated[
+        int | None,
+        BeforeValidator(_not_bool),
+        _whole(
+            f"Mean-field steps of the CRF, 1 to {MAX_CRF_STEPS}.",
+            f"Send a whole number from 1 to {MAX_CRF_STEPS}.",
+            ge=1,
+            le=MAX_CRF_STEPS,
+        ),
+    ] = None
+    crf_confidence: Annotated[
+        float | None,
+        BeforeValidator(_not_bool),
+        _number(
+            "How steeply the CRF's unary rises with the map, a in sigmoid(a (map - threshold)).",
+            "Send a number above 0, and 200 at most.",
+            gt=0,
+            le=200,
+        ),
+    ] = None
+    crf_smooth_sigma: Annotated[
+        float | None,
+        BeforeValidator(_not_bool),
+        _number(
+            "Reach of the CRF's smoothness kernel, as a fraction of the long side.",
+            "Send a number above 0, and 1 at most.",
+            gt=0,
+            le=1,
+        ),
+    ] = None
+    crf_smooth_weight: Annotated[
+        float | None,
+        BeforeValidator(_not_bool),
+        _number("Weight of the smoothness kernel.", "Send a number from 0 to 100.", ge=0, le=100),
+    ] = None
+    crf_colour_sigma: Annotated[
+        float | None,
+        BeforeValidator(_not_bool),
+        _number(
+            "Reach of the CRF's appearance kernel, as a fraction of the long side.",
+            "Send a number above 0, and 1 at most.",
+            gt=0,
+            le=1,
+        ),
+    ] = None
+    crf_colour_rgb: Annotated[
+        float | None,
+        BeforeValidator(_not_bool),
+        _number(
+            "Width of the appearance kernel in colour, grey levels of 0 to 255.",
+            "Send a number above 0, and 255 at most.",
+            gt=0,
+            le=255,
+        ),
+    ] = None
+    crf_colour_weight: Annotated[
+        float | None,
+        BeforeValidator(_not_bool),
+        _number("Weight of the appearance kernel.", "Send a number from 0 to 100.", ge=0, le=100),
     ] = None
     grabcut_mode: Annotated[
         GrabCutMode | Levels | None,
@@ -216,22 +343,43 @@ class Options(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.classes == ("none",) and self.box is None:
-            raise ValueError("classes: 'none' means GrabCut alone, which needs a box.|Send box=x0,y0,x1,y1 too.")
-        if self.classes == ("none",) and self.refine is Refine.NONE:
-            raise ValueError("refine: 'none' leaves nothing to do with classes=none.|Send refine=grabcut.")
-        for name in ("grabcut_mode", "threshold"):
-            if self.classes == ("none",) and getattr(self, name) is not None:
-                raise ValueError(f"{name}: classes=none has no map to apply it to.|Send classes, or leave it out.")
-        if isinstance(self.grabcut_mode, tuple) and self.threshold is not None:
+        if self.classes == ("none",):
+            self._check_naked()
+        feeds_crf = self.asks_for("crf") or (self.refine is not None and self.refine.has_crf)
+        if isinstance(self.grabcut_mode, tuple) and self.threshold is not None and not feeds_crf:
             raise ValueError("threshold: grabcut_mode=t0,t1,t2 sets every level already.|Send one of the two.")
-        if self.refine is Refine.NONE and self.grabcut_mode is not None:
-            raise ValueError("grabcut_mode: refine=none does not run GrabCut.|Send refine=grabcut.")
-        if self.refine is Refine.NONE and self.iterations is not None:
-            raise ValueError("iterations: refine=none does not run GrabCut.|Send refine=grabcut.")
+        if self.refine is not None:
+            for step, names in STEP_OPTIONS.items():
+                self._refuse(
+                    names if step not in self.refine else (), f"refine={self.refine} does not run {step}", step
+                )
         return self
 
+    def _check_naked(self) -> None:
+        """classes=none: GrabCut alone."""
+        if self.box is None:
+            raise ValueError("classes: 'none' means GrabCut alone, which needs a box.|Send box=x0,y0,x1,y1 too.")
+        if self.refine not in (None, Refine.GRABCUT):
+            raise ValueError(f"refine: classes=none is GrabCut alone, not {self.refine}.|Send refine=grabcut.")
+        for name in ("grabcut_mode", "threshold", "subtract_classes", *STEP_OPTIONS["gaussian"], *STEP_OPTIONS["crf"]):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name}: classes=none has no map to apply it to.|Send classes, or leave it out.")
 
+    def _refuse(self, names: tuple[str, ...], why: str, step: str) -> None:
+        for name in names:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name}: {why}.|Send a refine with {step}, such as refine={step}.")
+
+    def asks_for(self, step: str) -> bool:
+        """Whether an option of this step of refinement was sent."""
+        return any(getattr(self, name) is not None for name in STEP_OPTIONS[step])
+
+
+STEP_OPTIONS: dict[str, tuple[str, ...]] = {
+    "gaussian": ("sigma",),
+    "crf": tuple(name for name in Options.model_fields if name.startswith("crf_")),
+    "grabcut": ("grabcut_mode", "iterations"),
+}
 OPTION_NAMES: tuple[str, ...] = tuple(Options.model_fields)
 
 

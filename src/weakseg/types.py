@@ -106,6 +106,27 @@ def _interpolation(start: int, stop: int, count: int, length: int, cells: int) -
     return np.asarray(weights, np.float32)
 
 
+NO_LABEL = -(2**31)  # fills up the rows of a query whose photos ask for unequally many labels
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked of each photo of a batch, as label numbers; beside the photos, this is what a graph takes.
+
+    Args:
+        labels: (B, K) int64: a label in [0, L), or -r: the r-th best-scoring of ``among``. Rows are filled up by
+            repeating their last label.
+        among: (B, M) int64: labels in [0, L) that compete for the negative ones, M >= 1. Filled up with NO_LABEL.
+        rivals: (B, N) int64, N >= 0: -r subtracts the r-th best of those labels that compete on this model (groups,
+            and classes in no group) and are not among the photo's ``labels``. Only DCSM subtracts. Filled up with
+            NO_LABEL. Where a photo has rivals, the labels that it asks for subtract one another too.
+    """
+
+    labels: NDArray[np.int64]  # (B, K)
+    among: NDArray[np.int64]  # (B, M)
+    rivals: NDArray[np.int64]  # (B, N)
+
+
 @dataclass(frozen=True, slots=True)
 class GraphOutput:
     """What an exported graph answers for a batch, as NumPy arrays on the host."""

@@ -43,7 +43,7 @@ def service(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     launcher = Launcher(folder / "store", folder / "state", free_ports())
     launcher.store.mkdir()
     shutil.copy(tiny_archive, launcher.store)
-    started = launcher.run("--detach", "--models", "squeezenet_cam,tiny_cam")
+    started = launcher.run("--detach", "--models", "weakseg,tiny_cam")
     assert started.returncode == 0, started.stdout
     session = json.loads((launcher.state / "instance.json").read_text())["session"]
     yield Service(launcher, started.stdout, session)

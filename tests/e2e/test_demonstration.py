@@ -22,7 +22,7 @@ def test_without_weights_there_is_a_model_that_says_what_it_is(tmp_path: Path) -
     assert done.returncode == 0, done.stdout
     assert "DEMONSTRATION MODEL" in done.stdout
 
-    archive = open_archive(launcher.store / "squeezenet_cam.mar")
+    archive = open_archive(launcher.store / "weakseg.mar")
     assert archive.card.version == "demo"
     assert archive.card.weights.demonstration
     assert archive.card.network == "demo"

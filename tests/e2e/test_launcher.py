@@ -34,7 +34,7 @@ def test_the_printed_curl_line_works_as_it_stands(service: Service, tmp_path: Pa
 
 
 def test_a_second_start_finds_the_first(service: Service) -> None:
-    again = service.launcher.run("--detach", "--models", "squeezenet_cam,tiny_cam")
+    again = service.launcher.run("--detach", "--models", "weakseg,tiny_cam")
     assert again.returncode == 0, again.stdout
     assert "runs already" in again.stdout
     assert curl_line(again.stdout) == curl_line(service.said)

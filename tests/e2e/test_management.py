@@ -74,7 +74,7 @@ def test_the_metadata_says_what_the_model_is(service: Service) -> None:
 
 
 def test_a_demonstration_model_says_so_everywhere(service: Service) -> None:
-    (described,) = send("GET", f"{service.management}/squeezenet_cam?customized=true").json
+    (described,) = send("GET", f"{service.management}/weakseg?customized=true").json
     demonstration = described["customizedMetadata"]["demonstration"]
     assert (described["modelVersion"] == "demo") is demonstration
     assert ("DEMONSTRATION MODEL" in service.said) is demonstration

@@ -30,7 +30,7 @@ def test_there_are_curl_lines() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_of_the_readme(service: Service, tmp_path: Path, block: str) -> None:
-    (described,) = send("GET", f"{service.management}/squeezenet_cam").json
+    (described,) = send("GET", f"{service.management}/weakseg").json
     if described["modelVersion"] == "demo" and NAMES_A_CLASS.search(block):
         pytest.skip("names a class that the demonstration model does not know; needs the ImageNet weights")
     lines = [line for line in block.splitlines() if not line.lstrip().startswith("./scripts/")]

@@ -7,7 +7,7 @@ Against a running service (``./scripts/serve --detach``), from the repository's 
 It exits with 1 if there was no answer, or if any was wrong: a 200 whose mask has another size than the photo or other
 areas than its header says, a bad request that does not get its own error, or one request that gets two different masks:
 they must not depend on how it was sent, nor by more than rounding on what shared its batch (see `checks.find_change`).
-WEAKSEG_MODEL names another model than squeezenet_cam; WEAKSEG_SEED another sequence of requests.
+WEAKSEG_MODEL names another model than weakseg; WEAKSEG_SEED another sequence of requests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.load.checks import find_change, find_error_fault, find_fault
 from tests.load.mix import BAD_SHARE, BadRequest, GoodRequest, Transport, draw_request, make_bad_requests
 from tests.load.photos import make_photos
 
-PATH = f"/predictions/{os.environ.get('WEAKSEG_MODEL', 'squeezenet_cam')}"
+PATH = f"/predictions/{os.environ.get('WEAKSEG_MODEL', 'weakseg')}"
 PHOTOS = make_photos()
 BAD_REQUESTS = make_bad_requests(PHOTOS[0])
 

@@ -47,7 +47,7 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     def build_demo(archive: Path, _: object) -> None:
         write(archive, demonstration=True, made_of=archives.fingerprint(archives._DEMO_SOURCES))
 
-    monkeypatch.setattr(default_models, "build_squeezenet_cam", build)
+    monkeypatch.setattr(default_models, "build_default_model", build)
     monkeypatch.setattr(archives, "_build_demo", build_demo)
     monkeypatch.setattr(archives, "fingerprint", lambda sources: f"{SOURCES['sources']}-{len(sources)}")
     monkeypatch.setitem(SOURCES, "sources", "1")
@@ -77,7 +77,7 @@ def test_built_once_and_again_when_a_source_changes(built: list[str], tmp_path: 
     assert built == ["1.0"]
     SOURCES["sources"] = "2"
     ensure(tmp_path)
-    (tmp_path / "squeezenet_cam.mar").unlink()
+    (tmp_path / "weakseg.mar").unlink()
     ensure(tmp_path)
     assert built == ["1.0", "1.0", "1.0"]
 
@@ -125,7 +125,7 @@ def change_card(archive: Path, **changes: object) -> None:
 
 def test_an_archive_that_somebody_else_made_is_left_alone(built: list[str], tmp_path: Path) -> None:
     ensure(tmp_path)
-    change_card(tmp_path / "squeezenet_cam.mar", made_of=None)
+    change_card(tmp_path / "weakseg.mar", made_of=None)
     SOURCES["sources"] = "2"
     assert "not made by this program" in ensure(tmp_path)[1]
     assert built == ["1.0"]
@@ -133,7 +133,7 @@ def test_an_archive_that_somebody_else_made_is_left_alone(built: list[str], tmp_
 
 def test_an_archive_whose_card_another_weakseg_wrote_is_made_anew(built: list[str], tmp_path: Path) -> None:
     ensure(tmp_path)
-    change_card(tmp_path / "squeezenet_cam.mar", made_of="another", a_field_of_those_days=1)
+    change_card(tmp_path / "weakseg.mar", made_of="another", a_field_of_those_days=1)
     ensure(tmp_path)
     assert built == ["1.0", "1.0"]
 
@@ -155,7 +155,7 @@ def test_the_default_models_archive_says_what_it_is_made_of(monkeypatch: pytest.
     fields: dict[str, Any] = {}
     monkeypatch.setattr(default_models, "build_archive", lambda *_, card_fields, **__: fields.update(card_fields))
     _set_weights(monkeypatch, available=True)
-    archives._build(tmp_path / "squeezenet_cam.mar", lambda _: None, made_of=None)
+    archives._build(tmp_path / "weakseg.mar", lambda _: None, made_of=None)
     assert fields["made_of"] == archives.fingerprint(archives._SOURCES)
 
 
@@ -164,8 +164,8 @@ def test_models_go_by_their_names_in_the_store(
     tmp_path: Path, name: str, built: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ensure(tmp_path)
-    (tmp_path / "squeezenet_cam.mar").rename(tmp_path / "mine.mar")
-    assert archives.ensure_archive("mine", tmp_path, print).name == "squeezenet_cam"
+    (tmp_path / "weakseg.mar").rename(tmp_path / "mine.mar")
+    assert archives.ensure_archive("mine", tmp_path, print).name == "weakseg"
     monkeypatch.chdir(archives.ROOT)  # where there is a folder `export`
     with pytest.raises(ModelError, match=r"it has: mine.*without path and \.mar"):
         archives.ensure_archive(name.format(store=tmp_path, folder=tmp_path.name), tmp_path, print)

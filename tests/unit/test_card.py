@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from tests.helpers.fakes import make_card
 from weakseg.card import CARD_KEY, load_card, parse_card
-from weakseg.errors import ModelCardError
+from weakseg.errors import ModelCardError, OptionValueError
 from weakseg.options import Refine, parse_options
 
 TASKS: dict[str, Any] = {
@@ -35,6 +35,56 @@ TASKS: dict[str, Any] = {
 def test_settings_in_force(sent: dict[str, Any], expected: tuple[Any, ...]) -> None:
     settings = make_card(**TASKS).settings(parse_options(sent))
     assert (settings.refine, settings.levels, settings.iterations, settings.threshold) == expected
+
+
+CRF_TASK: dict[str, Any] = {
+    "photo_task": {
+        "refine": "crf",
+        "threshold": 0.3,
+        "refine_thresholds": {"crf": 0.4, "gaussian+crf": 0.5},
+        "crf": {"steps": 5, "colour_rgb": 9},
+        "crf_levels": (0.2, 0.5, 0.8),
+        "grabcut_mode": (0.1, 0.3, 0.7),
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ({}, ("crf", None, 0.4)),
+        ({"refine": "none"}, ("none", None, 0.3)),
+        ({"refine": "gaussian"}, ("gaussian", None, 0.3)),
+        ({"sigma": 0.01}, ("gaussian+crf", None, 0.5)),
+        ({"threshold": 0.6}, ("crf", None, 0.6)),
+        ({"iterations": 1}, ("crf+grabcut", (0.2, 0.5, 0.8), 0.4)),
+        ({"refine": "crf+grabcut", "threshold": 0.6}, ("crf+grabcut", (0.2, 0.5, 0.8), 0.6)),
+        ({"refine": "crf+grabcut", "grabcut_mode": "f_pb"}, ("crf+grabcut", (0, 0.5, 0.51), 0.4)),
+        ({"refine": "gaussian+crf+grabcut", "grabcut_mode": "0,0.1,1"}, ("gaussian+crf+grabcut", (0, 0.1, 1), 0.5)),
+        ({"refine": "grabcut"}, ("grabcut", (0.1, 0.3, 0.7), None)),
+    ],
+)
+def test_threshold_and_levels_of_each_refinement(sent: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    settings = make_card(**CRF_TASK).settings(parse_options(sent))
+    assert (settings.refine, settings.levels, settings.threshold) == expected
+
+
+def test_crf_options_replace_single_fields_of_the_cards() -> None:
+    settings = make_card(**CRF_TASK).settings(parse_options({"crf_confidence": 20, "crf_steps": "7"}))
+    assert settings.crf is not None
+    assert (settings.crf.steps, settings.crf.confidence, settings.crf.colour_rgb) == (7, 20, 9)
+    assert settings.sigma is None
+
+
+def test_only_a_model_that_subtracts_classes_takes_their_number() -> None:
+    with pytest.raises(OptionValueError, match="no classes are subtracted"):
+        make_card().settings(parse_options({"subtract_classes": 1}))
+    card = make_card(method="dcsm", subtract_classes=1)
+    assert card.settings(parse_options({})).subtract_classes == 1
+    assert card.settings(parse_options({"subtract_classes": 0})).subtract_classes == 0
+    with pytest.raises(OptionValueError, match="20 classes cannot be subtracted from one of") as caught:
+        card.settings(parse_options({"subtract_classes": 20}))
+    assert caught.value.field == "subtract_classes"
 
 
 def test_a_partial_table_of_thresholds_is_completed_by_the_papers() -> None:

@@ -1,3 +1,4 @@
+import itertools
 from typing import Any
 
 import pytest
@@ -116,4 +117,36 @@ def test_every_option_explains_itself() -> None:
         assert info.description, name
         assert isinstance(info.json_schema_extra, dict)
         assert str(info.json_schema_extra["remedy"]).startswith("Send"), name
-    assert {str(refine) for refine in Refine} == {"none", "grabcut"}
+
+
+def test_every_order_of_steps_is_a_refinement() -> None:
+    for smooths, has_crf, cuts in itertools.product((False, True), repeat=3):
+        refine = Refine.of(smooths=smooths, has_crf=has_crf, cuts=cuts)
+        assert (refine.smooths, refine.has_crf, refine.cuts) == (smooths, has_crf, cuts)
+    assert len(Refine) == 8
+
+
+@pytest.mark.parametrize("sent", ["gaussian+crf", " Gaussian+CRF ", "gaussian + crf", "gaussian crf"])
+def test_a_plus_may_arrive_as_a_space(sent: str) -> None:
+    assert parse_options({"refine": sent}).refine is Refine.GAUSSIAN_CRF
+
+
+@pytest.mark.parametrize(
+    ("raw", "field", "remedy"),
+    [
+        ({"refine": "crf+gaussian"}, "refine", "gaussian+crf"),
+        ({"refine": "none", "sigma": 0.01}, "sigma", "refine=gaussian"),
+        ({"refine": "gaussian", "crf_steps": 3}, "crf_steps", "refine=crf"),
+        ({"refine": "crf", "iterations": 3}, "iterations", "refine=grabcut"),
+        ({"sigma": 0}, "sigma", "above 0"),
+        ({"crf_confidence": "nan"}, "crf_confidence", "above 0"),
+        ({"crf_steps": True}, "crf_steps", "1 to 50"),
+        ({"subtract_classes": 21}, "subtract_classes", "0 to 20"),
+        ({"classes": "none", "box": "0,0,4,4", "crf_steps": 3}, "crf_steps", "leave it out"),
+    ],
+)
+def test_options_of_refinement_are_checked(raw: dict[str, object], field: str, remedy: str) -> None:
+    with pytest.raises(OptionValueError) as caught:
+        parse_options(raw)
+    assert caught.value.field == field
+    assert remedy in caught.value.remedy

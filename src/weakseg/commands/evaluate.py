@@ -53,15 +53,12 @@ _TASKS = {  # as results.json names them
 }
 
 
+@flags.takes_options("classes", "pick", "box", "format")  # the task sets these
 def evaluate(
     voc: Voc,
     split: Annotated[str, typer.Option(help="A list in ImageSets/Segmentation.")] = "val",
     model: flags.Model = DEFAULT_MODEL,
     store: flags.Store = None,
-    refine: flags.Refine = None,
-    grabcut_mode: flags.GrabCutMode = None,
-    iterations: flags.Iterations = None,
-    threshold: flags.Threshold = None,
     over: Over = None,
     refines: Refines = None,
     gallery: Gallery = False,
@@ -73,6 +70,8 @@ def evaluate(
     jobs: Jobs = None,
     restart: Restart = False,
     out: Out = Path("out/evaluation"),
+    *,
+    options: dict[str, str],
 ) -> None:
     """Measure masks against a folder in PASCAL VOC's layout.
 
@@ -107,7 +106,6 @@ def evaluate(
 
     - `weakseg evaluate --voc DIR --split val --sweep --thresholds-from out/train/results.json --out out/val`
     """
-    options = flags.given(refine=refine, grabcut_mode=grabcut_mode, iterations=iterations, threshold=threshold)
     if thresholds_from is not None and not sweep:
         raise typer.BadParameter("--thresholds-from chooses rows of a sweep: give --sweep too.")
     with explained():

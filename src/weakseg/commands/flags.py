@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from weakseg.options import Options
+from weakseg.options import OPTION_NAMES, Options
 
 STORE_VARIABLE = "WEAKSEG_STORE"
 
 _DEFAULTS = {"classes": "auto", "pick": "all", "box": "none", "format": "mask"}
+
+
+def takes_options(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command a flag for every option of a request but ``left_out``; it gets those that were sent as the
+    keyword argument ``options`` (name to text), as a request would send them."""
+    names = [name for name in OPTION_NAMES if name not in left_out]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def wrapped(**given: Any) -> None:
+            sent = {name: given.pop(name) for name in names}
+            command(**given, options={name: value for name, value in sent.items() if value is not None})
+
+        own = inspect.signature(command, eval_str=True)
+        flags = [_keyword(name, Annotated[str | None, _option(name)], None) for name in names]
+        kept = [
+            _keyword(name, parameter.annotation, parameter.default)
+            for name, parameter in own.parameters.items()
+            if name != "options"
+        ]
+        wrapped.__signature__ = own.replace(parameters=kept + flags)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {flag.name: flag.annotation for flag in kept + flags}
+        return wrapped
+
+    return decorate
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _option(name: str) -> typer.models.OptionInfo:
@@ -20,19 +52,11 @@ def _option(name: str) -> typer.models.OptionInfo:
         help=Options.model_fields[name].description,
         show_default=_DEFAULTS.get(name, "as the model card says"),
         metavar="TEXT",
+        rich_help_panel="What is asked for",
     )
     assert isinstance(flag, typer.models.OptionInfo)
     return flag
 
-
-Classes: TypeAlias = Annotated[str | None, _option("classes")]
-Pick: TypeAlias = Annotated[str | None, _option("pick")]
-Refine: TypeAlias = Annotated[str | None, _option("refine")]
-GrabCutMode: TypeAlias = Annotated[str | None, _option("grabcut_mode")]
-Iterations: TypeAlias = Annotated[str | None, _option("iterations")]
-Threshold: TypeAlias = Annotated[str | None, _option("threshold")]
-Box: TypeAlias = Annotated[str | None, _option("box")]
-Format: TypeAlias = Annotated[str | None, _option("format")]
 
 Model: TypeAlias = Annotated[
     str, typer.Option(help="A model of the store by name, or the path of an archive (.mar) or of its unpacked folder.")
@@ -45,11 +69,6 @@ Store: TypeAlias = Annotated[
         show_default="./model_store, else that of the checkout that weakseg runs from",
     ),
 ]
-
-
-def given(**options: str | None) -> dict[str, str]:
-    """The options that were given, as a request would send them."""
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def find_store(asked: Path | None) -> Path:

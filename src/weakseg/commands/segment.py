@@ -28,19 +28,14 @@ Out = Annotated[
 ]
 
 
+@flags.takes_options()
 def segment(
     photos: Photos,
     model: flags.Model = DEFAULT_MODEL,
     store: flags.Store = None,
-    classes: flags.Classes = None,
-    pick: flags.Pick = None,
-    refine: flags.Refine = None,
-    grabcut_mode: flags.GrabCutMode = None,
-    iterations: flags.Iterations = None,
-    threshold: flags.Threshold = None,
-    box: flags.Box = None,
-    format: flags.Format = None,
     out: Out = None,
+    *,
+    options: dict[str, str],
 ) -> None:
     """Cut objects out of photos.
 
@@ -57,16 +52,6 @@ def segment(
 
     - `weakseg segment dog.jpg --classes none --box 40,30,320,290` : GrabCut alone, without the network
     """
-    options = flags.given(
-        classes=classes,
-        pick=pick,
-        refine=refine,
-        grabcut_mode=grabcut_mode,
-        iterations=iterations,
-        threshold=threshold,
-        box=box,
-        format=format,
-    )
     if out is not None and out.suffix and not out.is_dir():
         _refuse_misnamed(out, _ending(options), single=len(photos) == 1)
     destinations = [_destination(photo, out, _ending(options), single=len(photos) == 1) for photo in photos]

@@ -49,7 +49,7 @@ def sweep_settings(iterations: int) -> dict[str, Settings]:
 
 def _settings(mode: GrabCutMode | None, threshold: float, iterations: int) -> Settings:
     if mode is None:
-        return Settings(refine=Refine.NONE, grabcut_mode=None, levels=None, iterations=None, threshold=threshold)
+        return Settings(refine=Refine.NONE, threshold=threshold)
     return Settings(
         refine=Refine.GRABCUT,
         grabcut_mode=mode,

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.card import Settings
-from weakseg.options import Refine
 from weakseg.refine.grabcut import box_seeds, can_cut, confine_to_box, cut, digitise_map
 from weakseg.refine.threshold import threshold_map
 from weakseg.types import Box, Geometry, LabelMap, Maps, Mask, Rgb
@@ -91,7 +90,7 @@ def refine_maps(
         context: GrabCut sees this much around the box, as a fraction of its sides; None: the whole photo.
         side: GrabCut runs with a long side of at most this many pixels; its mask is scaled back up.
     """
-    bench = Bench.lay_out(rgb, geometry, box, context=context, side=side if settings.refine is Refine.GRABCUT else None)
+    bench = Bench.lay_out(rgb, geometry, box, context=context, side=side if settings.refine.cuts else None)
     label_map = np.zeros(bench.hw, np.uint8)
     highest = np.zeros(bench.hw, np.float32)
     warnings: list[str] = []

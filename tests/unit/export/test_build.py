@@ -257,7 +257,7 @@ def test_a_preset_is_the_default_models_recipe_and_flags_beside_it_win(
         raise ModelError("seen [enough]")
 
     monkeypatch.setattr("export.__main__.build_archive", record)
-    common = ["--weights", "random", "--preset", "squeezenet_cam"]
+    common = ["--weights", "random", "--preset", "weakseg"]
     result = CliRunner().invoke(app, common)
     assert result.exit_code == 1
     assert (seen["cam"], seen["hw"]) == (SQUEEZENET_MAPS, (448, 448))
