@@ -1,1 +1,1 @@
-"""Zoom-out features with guided backprop: superpixels, a linear SVM with multiple-instance learning, image labels only."""
+"""Zoom-out features with guided backprop: superpixels and a multiple-instance SVM, from image labels only."""

@@ -86,8 +86,9 @@ def choose_rows(ranked: Sequence[Ranked], images: int) -> tuple[list[Ranked], li
 
 
 def accepted_refines(pipeline: Pipeline, plan: Plan) -> tuple[str, ...]:
-    """The refinements of the plan; where it names none, all that do not contradict its flags."""
-    return plan.refines or tuple(refine.value for refine in Refine if _is_accepted(pipeline, plan, refine.value))
+    """The refinements of the plan; where it names none, those of one step that do not contradict its flags."""
+    single = [refine.value for refine in Refine if "+" not in refine]
+    return plan.refines or tuple(refine for refine in single if _is_accepted(pipeline, plan, refine))
 
 
 def _is_accepted(pipeline: Pipeline, plan: Plan, refine: str) -> bool:

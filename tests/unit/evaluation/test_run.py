@@ -238,7 +238,7 @@ def test_a_network_runs_once_for_all_refinements(bench: Bench, monkeypatch: pyte
 
 
 def test_flags_that_contradict_a_refinement_are_found_before_any_work(bench: Bench) -> None:
-    with pytest.raises(OptionValueError, match="refine=none does not run GrabCut"):
+    with pytest.raises(OptionValueError, match="refine=none does not run grabcut"):
         evaluate(bench, options={"iterations": "2"}, refines=("none", "grabcut"))
     assert not bench.out.exists()
 
