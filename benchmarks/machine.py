@@ -11,6 +11,7 @@ LIBRARIES = (
     "numpy",
     "pillow",
     "opencv-python-headless",
+    "pydensecrf2",
     "onnxruntime-gpu",
     "torch",
     "torchvision",

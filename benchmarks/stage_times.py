@@ -24,7 +24,7 @@ from weakseg.runtime import Runtime, open_runtime
 from weakseg.types import RawRequest
 
 RUNTIMES = ("onnx", "torchscript")
-REFINES = ("none", "grabcut")
+REFINES = ("none", "gaussian", "crf", "gaussian+crf", "grabcut", "crf+grabcut")
 FORMATS = ("mask", "json")
 STAGES = ("decode", "network", "refine", "encode", "total")
 BATCHES = (1, 8)

@@ -43,7 +43,7 @@ def main(
 ) -> None:
     """Time each stage of a request for a 500 x 375 JPEG on one core: no server, no HTTP.
 
-    The default model is built where it is missing. About a minute with the default settings.
+    The default model is built where it is missing. About three minutes with the default settings.
     """
     bind_to_one_core(cpu)
     # Only now: libraries size their thread pools when they are loaded.
@@ -71,8 +71,8 @@ def main(
     setup = {
         "photo": f"500 x 375 JPEG, {len(photo):,} bytes",
         "model": f"{card.name} {card.version}, maps {card.graph}, runtime by default {card.runtime}",
-        "GrabCut": f"long side at most {card.refine_side} px; {card.photo_task.grabcut_mode}, "
-        f"{card.photo_task.iterations} iteration(s)",
+        "CRF, GrabCut": f"long side at most {card.refine_side} px; {card.photo_task.crf.steps} steps; "
+        f"{card.photo_task.grabcut_mode}, {card.photo_task.iterations} iteration(s)",
         "threads": "1 in ONNX Runtime, PyTorch and OpenCV, all on one core",
         "repeats": str(repeats),
     }

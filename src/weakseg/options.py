@@ -20,6 +20,7 @@ DELTA = 0.01  # the paper's delta, which keeps thresholds apart (section 5.1)
 
 MAX_RIVALS = 20  # classes subtracted per request: each costs a backward pass
 MAX_CRF_STEPS = 50
+MAX_CRF_WORK = 200  # masks x CRF steps per request: a few seconds on one core for a photo of noise
 
 Levels = tuple[float, float, float]
 

@@ -26,7 +26,7 @@ from weakseg.card import ModelCard, Settings
 from weakseg.codec.decode import Limits, decode_image
 from weakseg.doubts import find_doubts
 from weakseg.errors import MissingImageError, OptionValueError, RequestError
-from weakseg.options import MAX_CUTS, Format, Options, Pick, parse_options
+from weakseg.options import MAX_CRF_WORK, MAX_CUTS, Format, Options, Pick, parse_options
 from weakseg.preprocess import prepare
 from weakseg.refine.refine import cut_box, refine_maps
 from weakseg.runtime import Runtime
@@ -141,7 +141,7 @@ class Pipeline:
             return Plan(rgb, options, settings, chosen, options.classes, np.empty(0, np.int64), None, geometry)
         labels = self._labels(options)
         asked = options.classes if options.classes == ("auto",) else tuple(self.vocabulary.names[i] for i in labels)
-        _check_cuts(settings, 1 if options.pick is Pick.BEST else len(asked))
+        _check_work(settings, 1 if options.pick is Pick.BEST else len(asked))
         network_input, geometry = prepare(rgb, self.card.preprocessing)
         return Plan(rgb, options, settings, chosen, asked, labels, network_input, geometry)
 
@@ -272,13 +272,19 @@ def _groups(plans: Iterable[tuple[int, Plan]]) -> dict[tuple[int, ...], list[int
     return groups
 
 
-def _check_cuts(settings: Settings, masks: int) -> None:
+def _check_work(settings: Settings, masks: int) -> None:
     """A worker belongs to one request for seconds, not for minutes."""
     if settings.iterations is not None and masks * settings.iterations > MAX_CUTS:
         raise OptionValueError(
             f"{masks} classes with {settings.iterations} iterations each are more than {MAX_CUTS} cuts.",
             field="iterations",
             remedy=f"Send fewer classes or iterations: their product may be {MAX_CUTS} at most.",
+        )
+    if settings.crf is not None and masks * settings.crf.steps > MAX_CRF_WORK:
+        raise OptionValueError(
+            f"{masks} classes in a CRF of {settings.crf.steps} steps are too much work for one request.",
+            field="crf_steps",
+            remedy=f"Send fewer classes or steps: their product may be {MAX_CRF_WORK} at most.",
         )
 
 

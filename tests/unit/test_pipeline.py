@@ -201,6 +201,19 @@ def test_too_many_cuts_are_refused_before_they_hold_the_worker(pipeline: Pipelin
     assert json.loads(many.body)["error"]["field"] == "iterations"
 
 
+def test_too_large_a_crf_is_refused_before_it_holds_the_worker(pipeline: Pipeline) -> None:
+    five = "tabby,Siamese cat,beagle,dog,cat"
+    many, best, fine = ask(
+        pipeline,
+        {"classes": five, "crf_steps": 41},
+        {"classes": five, "crf_steps": 41, "pick": "best", "refine": "crf"},
+        {"classes": five, "crf_steps": 40, "refine": "crf"},
+    )
+    assert [answer.status for answer in (many, best, fine)] == [400, 200, 200]
+    assert json.loads(many.body)["error"]["field"] == "crf_steps"
+    assert "200 at most" in json.loads(many.body)["error"]["remedy"]
+
+
 def test_an_answer_that_the_server_could_not_send_is_a_413(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     formats = ({}, {"format": "overlay"}, {"format": "json"})
     sizes = [len(answer.body) for answer in ask(pipeline, *formats)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.card import Settings
+from weakseg.refine.crf import LEAST_SCORE, refine_with_crf
+from weakseg.refine.densecrf import infer_densecrf
+from weakseg.refine.gaussian import smooth_map
 from weakseg.refine.grabcut import box_seeds, can_cut, confine_to_box, cut, digitise_map
 from weakseg.refine.threshold import threshold_map
 from weakseg.types import Box, Geometry, LabelMap, Maps, Mask, Rgb
-
-_LEAST_SCORE = 1e-6  # so that labels of score 0 are still told apart by their maps
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,11 @@ def refine_maps(
     context: float | None,
     side: int,
 ) -> Refined:
-    """Refine each map on its own, as the paper does (section 5.2). Where masks overlap, the higher map x score wins.
+    """Class maps to one label per pixel: Gaussian, CRF and GrabCut, as far as ``settings.refine`` says, in this order.
+
+    Without a CRF each map is refined on its own, as the GrabCut-CAM paper does (section 5.2); where masks overlap, the
+    higher map x score wins. A CRF weighs all labels at once, scores included, and the most probable one wins; or, with
+    GrabCut after it, each label's probability is cut on its own, and the higher probability wins.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -87,22 +92,23 @@ def refine_maps(
         names: (K) label names, for the warnings.
         scores: (K) in [0, 1]: a label that the network does not believe in takes no pixel from one that it does.
         box: Everything outside is background, and maps are stretched to [0, 1] inside.
-        context: GrabCut sees this much around the box, as a fraction of its sides; None: the whole photo.
-        side: GrabCut runs with a long side of at most this many pixels; its mask is scaled back up.
+        context: CRF and GrabCut see this much around the box, as a fraction of its sides; None: the whole photo.
+        side: They run with a long side of at most this many pixels; masks are scaled back up.
     """
-    bench = Bench.lay_out(rgb, geometry, box, context=context, side=side if settings.refine.cuts else None)
-    label_map = np.zeros(bench.hw, np.uint8)
-    highest = np.zeros(bench.hw, np.float32)
-    warnings: list[str] = []
-    for value, (class_map, name, score) in enumerate(zip(maps, names, scores, strict=True), start=1):
-        values = bench.take(class_map)  # (Hb, Wb)
-        mask, warning = _refine_one(bench, values, settings)
-        warnings += [f"{name}: {warning}"] if warning else []
-        claim = values * np.float32(max(score, _LEAST_SCORE))  # (Hb, Wb)
-        wins = mask & (claim >= highest)
-        label_map[wins] = value
-        highest[wins] = claim[wins]
-    return Refined(bench.give_back(label_map, len(maps), box), tuple(warnings))
+    refine = settings.refine
+    bench = Bench.lay_out(rgb, geometry, box, context=context, side=side if refine.has_crf or refine.cuts else None)
+    smoothed = _smooth(maps, settings.sigma, geometry)
+    values = (bench.take(class_map) for class_map in smoothed)  # (Hb, Wb) each, one at a time
+    if settings.crf is None:
+        weights = [max(score, LEAST_SCORE) for score in scores]
+        label_map, warnings = _overlay(bench, values, weights, settings, names)
+    else:
+        probs = _infer(bench, np.stack(list(values)), scores, settings)  # (K + 1, Hb, Wb)
+        if refine.cuts:
+            label_map, warnings = _overlay(bench, probs[1:], [1.0] * len(names), settings, names)
+        else:
+            label_map, warnings = probs.argmax(axis=0).astype(np.uint8), ()
+    return Refined(bench.give_back(label_map, len(maps), box), warnings)
 
 
 def cut_box(rgb: Rgb, geometry: Geometry, box: Box, *, iterations: int, context: float | None, side: int) -> Refined:
@@ -146,12 +152,54 @@ def grow_labels(label_map: LabelMap, count: int, hw: tuple[int, int]) -> LabelMa
     return grown  # (H, W)
 
 
-def _refine_one(bench: Bench, values: NDArray[np.float32], settings: Settings) -> tuple[Mask, str | None]:
+def _smooth(maps: Maps, sigma: float | None, geometry: Geometry) -> Iterable[NDArray[np.float32]]:
+    return maps if sigma is None else (smooth_map(class_map, sigma, geometry.photo_hw) for class_map in maps)
+
+
+def _infer(bench: Bench, values: Maps, scores: Sequence[float], settings: Settings) -> NDArray[np.float32]:
+    """(K, Hb, Wb) maps to (K + 1, Hb, Wb) probabilities; row 0 is background."""
+    assert settings.crf is not None
+    threshold = settings.threshold or 0.0
+    return refine_with_crf(
+        values, scores, bench.rgb, settings.crf, threshold=threshold, engine=infer_densecrf, box=bench.box
+    )
+
+
+def _overlay(
+    bench: Bench,
+    layers: Iterable[NDArray[np.float32]],
+    weights: Sequence[float],
+    settings: Settings,
+    names: Sequence[str],
+) -> tuple[LabelMap, tuple[str, ...]]:
+    """Each layer's mask on its own; where masks overlap, the higher value x weight wins. And the warnings.
+
+    Args:
+        layers: K of (Hb, Wb) in [0, 1]: maps, or a CRF's probabilities.
+        weights: (K).
+    """
+    label_map = np.zeros(bench.hw, np.uint8)
+    highest = np.zeros(bench.hw, np.float32)
+    warnings: list[str] = []
+    for value, (layer, weight, name) in enumerate(zip(layers, weights, names, strict=True), start=1):
+        mask, warning = _cut_one(bench, layer, settings)
+        warnings += [f"{name}: {warning}"] if warning else []
+        claim = layer * np.float32(weight)  # (Hb, Wb)
+        wins = mask & (claim >= highest)
+        label_map[wins] = value
+        highest[wins] = claim[wins]
+    return label_map, tuple(warnings)
+
+
+def _cut_one(bench: Bench, layer: NDArray[np.float32], settings: Settings) -> tuple[Mask, str | None]:
     if settings.levels is None:
-        return threshold_map(values, settings.threshold or 0.0), None
-    seeds = digitise_map(values, settings.levels)
+        return threshold_map(layer, settings.threshold or 0.0), None
+    seeds = digitise_map(layer, settings.levels)
     if bench.box is not None:
         seeds = confine_to_box(seeds, bench.box)
     if can_cut(seeds):
         return cut(bench.rgb, seeds, iterations=settings.iterations or 1), None
-    return (seeds & 1).astype(bool), "GrabCut had no foreground or no background to learn from; the map is cut at t1."
+    what = "map" if settings.crf is None else "CRF's probability"
+    return (seeds & 1).astype(
+        bool
+    ), f"GrabCut had no foreground or no background to learn from; the {what} is cut at t1."

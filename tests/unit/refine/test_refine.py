@@ -1,9 +1,11 @@
+import cv2
 import numpy as np
 import pytest
 
 from tests.helpers.fakes import make_card
 from weakseg.card import Settings
-from weakseg.options import parse_options
+from weakseg.options import Refine, parse_options
+from weakseg.refine.gaussian import smooth_map
 from weakseg.refine.refine import cut_box, grow_labels, refine_maps, shrink_to_side, stretch_in_box
 from weakseg.types import Box, Geometry
 
@@ -144,3 +146,134 @@ def test_grow_labels_keeps_labels_apart() -> None:
     label_map = np.array([[1, 1, 0, 2], [1, 1, 0, 2]], np.uint8)
     grown = grow_labels(label_map, 2, (4, 8))
     assert grown.tolist() == [[1, 1, 1, 1, 0, 0, 2, 2]] * 4
+
+
+def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A red ellipse on blue, 60 x 90; its mask; and a map of 15 x 30 cells that is its blurred shape."""
+    truth = np.zeros((60, 90), np.uint8)
+    cv2.ellipse(truth, (50, 30), (24, 16), 20, 0, 360, 1, -1)
+    rgb = np.where(truth[..., None] == 1, (200, 40, 40), (40, 60, 180)).astype(np.uint8)
+    coarse = cv2.GaussianBlur(truth.astype(np.float32), (0, 0), 6)
+    return rgb, truth.astype(bool), cv2.resize(coarse, (30, 15), interpolation=cv2.INTER_AREA)
+
+
+def refine_scene(**sent: object) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    rgb, truth, class_map = scene()
+    settings = settings_for(threshold=0.5, **sent)
+    maps = class_map[None]  # (1, 15, 30)
+    refined = refine_maps(rgb, maps, Geometry((60, 90)), settings, ("dog",), (0.5,), box=None, context=None, side=500)
+    return refined.label_map == 1, truth, refined.warnings
+
+
+def iou(found: np.ndarray, truth: np.ndarray) -> float:
+    return (found & truth).sum() / (found | truth).sum()
+
+
+def test_a_gaussian_alone_is_the_smoothed_map_cut_at_the_threshold() -> None:
+    _, truth, class_map = scene()
+    found, _, _ = refine_scene(refine="gaussian", sigma=0.05)
+    assert np.array_equal(found, Geometry((60, 90)).restore(smooth_map(class_map, 0.05, (60, 90))) >= 0.5)
+    assert iou(found, truth) < 0.97
+
+
+@pytest.mark.parametrize("refine", [refine for refine in Refine if refine.has_crf])
+def test_a_crf_finds_the_border_alone_and_together(refine: Refine) -> None:
+    found, truth, warnings = refine_scene(refine=refine)
+    assert iou(found, truth) > 0.98
+    assert warnings == ()
+
+
+def test_grabcut_sees_the_crfs_probability() -> None:
+    """Levels so high that the map itself has no foreground at all."""
+    found, truth, warnings = refine_scene(refine="crf+grabcut", grabcut_mode="0,0.98,1", crf_confidence=1)
+    assert iou(found, truth) > 0.98
+    assert warnings == ()
+
+
+def test_grabcut_after_a_crf_that_finds_nothing() -> None:
+    rgb, _, class_map = scene()
+    settings = settings_for(refine="crf+grabcut", threshold=1)
+    faint = class_map[None] * np.float32(0.3)  # (1, 15, 30)
+    refined = refine_maps(rgb, faint, Geometry((60, 90)), settings, ("dog",), (0.5,), box=None, context=None, side=500)
+    assert not refined.label_map.any()
+    assert refined.warnings == (
+        "dog: GrabCut had no foreground or no background to learn from; the CRF's probability is cut at t1.",
+    )
+
+
+@pytest.mark.parametrize("refine", ["crf", "crf+grabcut"])
+def test_one_crf_for_two_labels(refine: str) -> None:
+    """Left red, middle blue, right red; both maps cover the middle, and the dog's score is higher."""
+    rgb = np.full((12, 36, 3), (40, 60, 180), np.uint8)
+    rgb[:, :12] = rgb[:, 24:] = (200, 40, 40)
+    maps = np.zeros((2, 12, 36), np.float32)
+    maps[0, :, :24] = 0.9
+    maps[1, :, 12:] = 0.9
+    refined = refine_maps(
+        rgb,
+        maps,
+        Geometry((12, 36)),
+        settings_for(refine=refine, threshold=0.5, crf_smooth_weight=0, crf_colour_sigma=0.1),
+        ("cat", "dog"),
+        (0.2, 0.6),
+        box=None,
+        context=None,
+        side=500,
+    )
+    assert refined.label_map.tolist() == [[1] * 12 + [2] * 24] * 12
+
+
+def test_a_crf_in_a_box_works_on_the_box_and_its_context() -> None:
+    """The map is flat, so all inside the box starts as object; the ground outside pulls the ground inside out."""
+    rgb = np.full((600, 900, 3), 30, np.uint8)
+    rgb[307:341, 511:553] = 220
+    box = Box(500, 300, 560, 350)
+    settings = settings_for(refine="crf", threshold=0.5, crf_confidence=1, crf_colour_sigma=0.5, box="500,300,560,350")
+    refined = refine_maps(
+        rgb,
+        np.ones((1, 6, 9), np.float32),
+        Geometry((600, 900)),
+        settings,
+        ("dog",),
+        (0.5,),
+        box=box,
+        context=0.5,
+        side=120,
+    )
+    found = refined.label_map == 1
+    assert found[307:341, 511:553].all()
+    assert found.sum() < 1.1 * 34 * 42
+
+
+def test_an_empty_map_gives_an_empty_mask_however_it_is_refined() -> None:
+    for refine in Refine:
+        refined = refine_maps(
+            np.zeros((4, 6, 3), np.uint8),
+            np.zeros((2, 2, 3), np.float32),
+            SMALL,
+            settings_for(refine=refine, threshold=0.3 if refine.cuts and not refine.has_crf else 0.0),
+            ("dog", "cat"),
+            (0.5, 0.0),
+            box=None,
+            context=None,
+            side=500,
+        )
+        assert not refined.label_map.any()
+
+
+@pytest.mark.parametrize("refine", list(Refine))
+@pytest.mark.parametrize("box", [None, Box(0, 0, 1, 1)])
+def test_a_photo_of_one_pixel(refine: Refine, box: Box | None) -> None:
+    for value, expected in ((1.0, 1), (0.0, 1 if box else 0)):  # in a box a constant map becomes 1
+        refined = refine_maps(
+            np.zeros((1, 1, 3), np.uint8),
+            np.full((1, 1, 1), value, np.float32),
+            Geometry((1, 1)),
+            settings_for(refine=refine, threshold=0.5),
+            ("dog",),
+            (0.5,),
+            box=box,
+            context=0.3,
+            side=500,
+        )
+        assert refined.label_map.tolist() == [[expected]]
