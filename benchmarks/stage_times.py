@@ -20,8 +20,9 @@ from weakseg.archive import Archive
 from weakseg.codec.decode import decode_image
 from weakseg.options import Options
 from weakseg.pipeline import Pipeline
+from weakseg.query import join_queries
 from weakseg.runtime import Runtime, open_runtime
-from weakseg.types import RawRequest
+from weakseg.types import Query, RawRequest
 
 RUNTIMES = ("onnx", "torchscript")
 REFINES = ("none", "gaussian", "crf", "gaussian+crf", "grabcut", "crf+grabcut")
@@ -63,8 +64,8 @@ def measure_networks(archives: Sequence[Archive], photo: bytes, repeats: int, st
         for runtime in RUNTIMES:
             pipeline = Pipeline(archive.card, _open(archive, runtime))
             for batch in BATCHES:
-                images, labels = _network_input(pipeline, photo, batch)
-                cases[index, batch, runtime] = partial(_run, pipeline.runtime, images, labels)
+                images, query = _network_input(pipeline, photo, batch)
+                cases[index, batch, runtime] = partial(_run, pipeline.runtime, images, query)
     measured = _measure(cases, repeats, start_rounds("network alone", len(cases) * repeats))
     return [
         _network_row(archive, batch, *(measured[index, batch, runtime] for runtime in RUNTIMES))
@@ -92,16 +93,17 @@ def _answer(pipeline: Pipeline, request: RawRequest) -> Mapping[str, float]:
     return json.loads(timings) if timings else json.loads(answer.body)["timings_ms"]
 
 
-def _network_input(pipeline: Pipeline, photo: bytes, batch: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """(B, h, w, 3) and (B, K): the photo and the labels as a request without options makes them, B times."""
+def _network_input(pipeline: Pipeline, photo: bytes, batch: int) -> tuple[NDArray[np.uint8], Query]:
+    """(B, h, w, 3) and the query: the photo and what a request without options asks, B times."""
     plan = pipeline.plan(decode_image(photo, pipeline.limits), Options())
-    return np.stack([plan.network_input] * batch), np.stack([plan.labels] * batch)
+    assert plan.query is not None
+    return np.stack([plan.network_input] * batch), join_queries([plan.query] * batch)
 
 
-def _run(runtime: Runtime, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+def _run(runtime: Runtime, images: NDArray[np.uint8], query: Query) -> float:
     """Milliseconds of one forward pass."""
     started = time.perf_counter()
-    runtime.run(images, labels)
+    runtime.run(images, query)
     return (time.perf_counter() - started) * 1000
 
 

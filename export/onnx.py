@@ -10,7 +10,12 @@ import torch
 from export.torchscript import example_inputs
 
 OPSET = 18
-INPUTS = {"images": {0: "B", 1: "h", 2: "w"}, "labels": {0: "B", 1: "K"}}
+INPUTS = {
+    "images": {0: "B", 1: "h", 2: "w"},
+    "labels": {0: "B", 1: "K"},
+    "among": {0: "B", 1: "M"},
+    "rivals": {0: "B", 1: "N"},
+}
 OUTPUTS = {"scores": {0: "B"}, "maps": {0: "B", 1: "K", 2: "map_h", 3: "map_w"}, "chosen": {0: "B", 1: "K"}}
 
 

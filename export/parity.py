@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from weakseg.attribution.cam import CamGraph
+from weakseg.attribution.graph import LabelGraph
 from weakseg.errors import ParityError
 from weakseg.runtime import OnnxRuntime, Runtime, TorchScriptRuntime
-from weakseg.types import GraphOutput
+from weakseg.types import NO_LABEL, GraphOutput, Query
 
 TOLERANCE = 1e-4  # absolute, on scores and maps, which all lie in [0, 1]
 BATCH_SIZES = (1, 3)
 LABEL_COUNTS = (1, 4)
 
 Images = NDArray[np.uint8]
-Labels = NDArray[np.int64]
 
 
 def check_parity(
-    graph: CamGraph, *, torchscript: bytes, onnx: bytes, hw: tuple[int, int], tolerance: float = TOLERANCE
+    graph: LabelGraph[Any], *, torchscript: bytes, onnx: bytes, hw: tuple[int, int], tolerance: float = TOLERANCE
 ) -> dict[str, object]:
     """Compare three runtimes on two image sizes x two batch sizes x two numbers of labels x two kinds of picture.
 
@@ -42,10 +42,10 @@ def check_parity(
             TorchScriptRuntime(torchscript, threads=1, gpu=None),
             OnnxRuntime(onnx, threads=1, gpu=None),
         ]
-        for images, labels in parity_inputs(sizes, label_count=graph.membership.shape[0]):
-            expected = run_eager(graph, images, labels)
+        for images, query in parity_inputs(sizes, label_count=graph.membership.shape[0]):
+            expected = run_eager(graph, images, query)
             for runtime in runtimes:
-                found = compare(expected, runtime.run(images, labels), tolerance, f"{runtime.name} at {images.shape}")
+                found = compare(expected, runtime.run(images, query), tolerance, f"{runtime.name} at {images.shape}")
                 for name, difference in found.items():
                     largest[runtime.name][name] = max(largest[runtime.name][name], difference)
     return {
@@ -68,10 +68,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_eager(graph: CamGraph, images: Images, labels: Labels) -> GraphOutput:
+def run_eager(graph: LabelGraph[Any], images: Images, query: Query) -> GraphOutput:
     """The graph as PyTorch runs it, on NumPy arrays."""
+    fed = (images, query.labels, query.among, query.rivals)
     with torch.inference_mode():
-        outputs = graph(torch.from_numpy(images), torch.from_numpy(labels))
+        outputs = graph(*map(torch.from_numpy, fed))
     return GraphOutput(*(output.numpy() for output in outputs))
 
 
@@ -104,14 +105,24 @@ def parity_sizes(hw: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]
     return (height, width), (max(64, 2 * width // 3), max(75, 3 * height // 4))
 
 
-def parity_inputs(sizes: tuple[tuple[int, int], ...], label_count: int) -> Iterator[tuple[Images, Labels]]:
+def parity_inputs(sizes: tuple[tuple[int, int], ...], label_count: int) -> Iterator[tuple[Images, Query]]:
     """Every combination of size, batch size and number of labels, as noise and as smooth pictures."""
     rng = np.random.default_rng(0)
     for hw, batch_size, count in product(sizes, BATCH_SIZES, LABEL_COUNTS):
-        labels = rng.integers(0, label_count, (batch_size, count))  # (B, K)
-        labels[:, ::2] = -1 - rng.integers(0, min(label_count, 5), labels[:, ::2].shape)  # every second one by rank
-        yield rng.integers(0, 256, (batch_size, *hw, 3), dtype=np.uint8), labels
-        yield np.stack([smooth_picture(hw, rng) for _ in range(batch_size)]), labels
+        query = parity_query(batch_size, count, label_count, rng)
+        yield rng.integers(0, 256, (batch_size, *hw, 3), dtype=np.uint8), query
+        yield np.stack([smooth_picture(hw, rng) for _ in range(batch_size)]), query
+
+
+def parity_query(batch_size: int, count: int, label_count: int, rng: np.random.Generator) -> Query:
+    """Labels by number, and every second one by rank; some of all compete, and the last photo has no rivals."""
+    labels = rng.integers(0, label_count, (batch_size, count))  # (B, K)
+    labels[:, ::2] = -1 - rng.integers(0, min(label_count, 5), labels[:, ::2].shape)
+    among = rng.permuted(np.tile(np.arange(label_count), (batch_size, 1)), axis=1)  # (B, M)
+    among[:, 1:][rng.random(among[:, 1:].shape) < 0.2] = NO_LABEL
+    rivals = np.tile(-1 - np.arange(2), (batch_size, 1))  # (B, N)
+    rivals[-1] = NO_LABEL
+    return Query(labels, among, rivals)
 
 
 def smooth_picture(hw: tuple[int, int], rng: np.random.Generator) -> Images:

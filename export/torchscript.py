@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from weakseg.attribution.cam import CamGraph
+from weakseg.attribution.graph import LabelGraph
+from weakseg.types import NO_LABEL
 
 
-def export_torchscript(graph: CamGraph, path: Path) -> None:
+def export_torchscript(graph: LabelGraph[Any], path: Path) -> None:
     """Trace the graph and write it. Batch size, image size and number of labels stay dynamic; the graph is unchanged.
 
     Tracing rather than scripting: the feature part comes from torch.fx, which scripts badly, and tracing keeps shapes
@@ -23,8 +25,11 @@ def export_torchscript(graph: CamGraph, path: Path) -> None:
         torch.jit.save(traced, path)
 
 
-def example_inputs() -> tuple[Tensor, Tensor]:
-    """A batch of two photos, not square, and three labels each: no dimension is 1 or equal to another by chance."""
+def example_inputs() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A batch of two photos, not square, with three labels each: no dimension is 1 or equal to another by chance."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, 160, 224, 3), dtype=torch.uint8, generator=generator)
-    return images, torch.tensor([[0, -1, -2], [-1, 0, 1]])  # (B, h, w, 3), (B, K)
+    labels = torch.tensor([[0, -1, -2], [-1, 0, 1]])  # (B, K)
+    among = torch.tensor([[0, 1, NO_LABEL, NO_LABEL, NO_LABEL], [1, 0, 1, 0, NO_LABEL]])  # (B, M)
+    rivals = torch.tensor([[-1, -2, -3, NO_LABEL], [-1, -2, -3, -4]])  # (B, N)
+    return images, labels, among, rivals

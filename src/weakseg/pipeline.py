@@ -28,9 +28,20 @@ from weakseg.doubts import find_doubts
 from weakseg.errors import MissingImageError, OptionValueError, RequestError
 from weakseg.options import MAX_CRF_WORK, MAX_CUTS, Format, Options, Pick, parse_options
 from weakseg.preprocess import prepare
+from weakseg.query import best_ranks, join_queries
 from weakseg.refine.refine import cut_box, refine_maps
 from weakseg.runtime import Runtime
-from weakseg.types import Answer, Box, Geometry, GraphOutput, RawRequest, Rgb, Segment, Segmentation
+from weakseg.types import (
+    Answer,
+    Box,
+    Geometry,
+    GraphOutput,
+    Query,
+    RawRequest,
+    Rgb,
+    Segment,
+    Segmentation,
+)
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +59,7 @@ class Plan:
     settings: Settings
     format: Format
     asked: tuple[str, ...]  # what ``classes`` was understood as: label names, or auto or none
-    labels: NDArray[np.int64]  # (K,), -r = r-th best; empty for naked GrabCut
+    query: Query | None  # of this photo alone, B = 1; None for naked GrabCut
     network_input: NDArray[np.uint8] | None  # (h, w, 3); None for naked GrabCut
     geometry: Geometry
 
@@ -138,18 +149,29 @@ class Pipeline:
             _check_box(options.box, rgb)
         if options.classes == ("none",):
             geometry = Geometry((rgb.shape[0], rgb.shape[1]))
-            return Plan(rgb, options, settings, chosen, options.classes, np.empty(0, np.int64), None, geometry)
-        labels = self._labels(options)
-        asked = options.classes if options.classes == ("auto",) else tuple(self.vocabulary.names[i] for i in labels)
+            return Plan(rgb, options, settings, chosen, options.classes, None, None, geometry)
+        among = self._among(options)
+        query = self._query(options, settings, among)
+        asked = options.classes if options.classes == ("auto",) else tuple(self.vocabulary.names[i] for i in among)
         _check_work(settings, 1 if options.pick is Pick.BEST else len(asked))
         network_input, geometry = prepare(rgb, self.card.preprocessing)
-        return Plan(rgb, options, settings, chosen, asked, labels, network_input, geometry)
+        return Plan(rgb, options, settings, chosen, asked, query, network_input, geometry)
 
-    def _labels(self, options: Options) -> NDArray[np.int64]:
+    def _among(self, options: Options) -> NDArray[np.int64]:
+        """(M,): the labels asked for, or those that compete where none is named."""
         if options.classes == ("auto",):
-            return -np.arange(1, min(AUTO_LABELS, len(self._rankable)) + 1)  # (K,)
-        resolved = dict.fromkeys(self.vocabulary.resolve(name) for name in options.classes)
-        return np.array(list(resolved), np.int64)  # (K,)
+            return self._rankable
+        return np.array(list(dict.fromkeys(map(self.vocabulary.resolve, options.classes))), np.int64)
+
+    def _query(self, options: Options, settings: Settings, among: NDArray[np.int64]) -> Query:
+        """B = 1. No map is asked for that is not answered, but for those that the tag threshold may drop."""
+        if options.pick is Pick.BEST:
+            labels = best_ranks(1)
+        elif options.classes == ("auto",):
+            labels = best_ranks(min(AUTO_LABELS if self.card.tag_threshold < 1 else 1, len(among)))
+        else:
+            labels = among
+        return Query(labels[None], among[None], best_ranks(settings.subtract_classes or 0)[None])
 
     def _run_network(self, jobs: Sequence[Job]) -> None:
         """One forward pass per group of photos that share (h, w); jobs get their own part of the output."""
@@ -169,11 +191,10 @@ class Pipeline:
 
     def forward(self, plans: Sequence[Plan]) -> list[GraphOutput]:
         """One forward pass for plans of one input shape; naked GrabCut's plans have no place here."""
-        most = max(len(plan.labels) for plan in plans)
         images = np.stack([plan.network_input for plan in plans if plan.network_input is not None])  # (B, h, w, 3)
-        labels = np.stack([np.pad(plan.labels, (0, most - len(plan.labels)), "edge") for plan in plans])  # (B, K)
-        output = self.runtime.run(images, labels)
-        return [output.of_photo(index, len(plan.labels)) for index, plan in enumerate(plans)]
+        queries = [plan.query for plan in plans if plan.query is not None]
+        output = self.runtime.run(images, join_queries(queries))
+        return [output.of_photo(index, query.labels.shape[1]) for index, query in enumerate(queries)]
 
     def _finish(self, job: Job) -> None:
         """Refine and encode, job by job: what one photo needs is gone before the next one comes."""
@@ -220,13 +241,11 @@ class Pipeline:
 
     def _kept(self, options: Options, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which of the maps asked for are answered: (K,) scores to (K,) bool, at least one True."""
+        if options.classes != ("auto",):
+            return np.ones(len(scores), bool)
         best = np.zeros(len(scores), bool)
         best[scores.argmax()] = True
-        if options.pick is Pick.BEST:
-            return best
-        if options.classes == ("auto",):
-            return best | (scores >= self.card.tag_threshold)
-        return np.ones(len(scores), bool)
+        return best | (scores >= self.card.tag_threshold)
 
     def _cut_box(self, plan: Plan) -> Segmentation:
         """Naked GrabCut."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from weakseg.card import ModelCard
 from weakseg.errors import ModelError
-from weakseg.types import GraphOutput
+from weakseg.types import NO_LABEL, GraphOutput, Query
 
 ONNX_FILE = "model.onnx"
 TORCHSCRIPT_FILE = "model.pt"
@@ -27,13 +27,8 @@ class Runtime(Protocol):
     name: str  # "onnx" or "torchscript"
     device: str  # "cpu" or "cuda:N"
 
-    def run(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> GraphOutput:
-        """One forward pass.
-
-        Args:
-            images: (B, h, w, 3) uint8 RGB.
-            labels: (B, K) int64 label indices; -r asks for the r-th best-scoring label of the image.
-        """
+    def run(self, images: NDArray[np.uint8], query: Query) -> GraphOutput:
+        """One forward pass of (B, h, w, 3) uint8 RGB photos; where the graph has one, with its backward passes."""
         ...
 
 
@@ -52,11 +47,14 @@ class OnnxRuntime:
             onnxruntime.preload_dlls()  # the CUDA libraries that came with PyTorch
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": gpu}))
         self._session = onnxruntime.InferenceSession(graph, options, providers=providers)
+        self._inputs = {declared.name for declared in self._session.get_inputs()}
         on_gpu = "CUDAExecutionProvider" in self._session.get_providers()
         self.device = f"cuda:{gpu}" if on_gpu else "cpu"
 
-    def run(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> GraphOutput:
-        outputs = self._session.run(["scores", "maps", "chosen"], {"images": images, "labels": labels})
+    def run(self, images: NDArray[np.uint8], query: Query) -> GraphOutput:
+        fed = {"images": images, "labels": query.labels, "among": query.among, "rivals": query.rivals}
+        used = {name: array for name, array in fed.items() if name in self._inputs}  # only DCSM has rivals
+        outputs = self._session.run(["scores", "maps", "chosen"], used)
         return GraphOutput(*outputs)
 
 
@@ -72,10 +70,11 @@ class TorchScriptRuntime:
             warnings.filterwarnings("ignore", message=".*torch.jit.*")
             self._module = torch.jit.load(io.BytesIO(graph), map_location=self.device).eval()  # type: ignore[no-untyped-call]
 
-    def run(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> GraphOutput:
+    def run(self, images: NDArray[np.uint8], query: Query) -> GraphOutput:
+        fed = (images, query.labels, query.among, query.rivals)
         with torch.inference_mode():
             outputs = self._module(
-                torch.from_numpy(images).to(self.device), torch.from_numpy(labels).to(self.device)
+                *(torch.from_numpy(array).to(self.device) for array in fed)
             )  # scores (B, L), maps (B, K, h', w'), chosen (B, K)
         return GraphOutput(*(output.cpu().numpy() for output in outputs))
 
@@ -105,8 +104,9 @@ def open_runtime(card: ModelCard, read_file: Callable[[str], bytes], *, gpu: int
 def _warm_up(runtime: Runtime, card: ModelCard) -> None:
     """Pays for lazy initialisation and checks the label count, before the first request comes."""
     images = np.zeros((1, card.preprocessing.height, card.preprocessing.width, 3), np.uint8)
+    first = np.zeros((1, 1), np.int64)
     for _ in range(2):  # TorchScript optimises on its second run
-        output = runtime.run(images, np.zeros((1, 1), np.int64))
+        output = runtime.run(images, Query(first, among=first, rivals=np.full((1, 1), NO_LABEL)))
     if output.scores.shape[1] != len(card.vocabulary()):
         raise ModelError(
             f"{card.name}: the graph has {output.scores.shape[1]} labels, the card {len(card.vocabulary())}."

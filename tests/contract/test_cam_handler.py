@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.photos import cat_photo as photo
+from weakseg import serving
 from weakseg.answer import encode_error
 from weakseg.options import OPTION_NAMES
 
@@ -214,15 +215,14 @@ def test_custom_metadata(service: Service) -> None:
 def test_an_error_of_ours_is_a_500_for_that_request_alone(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    handler = sys.modules["cam_handler"]
-    read_request = handler.read_request
+    read_request = serving.read_request
 
     def fail_on_forms(row: Any, headers: Any, *, explain: bool) -> Any:
         if "image" in row:
             raise ZeroDivisionError("a mistake of ours")
         return read_request(row, headers, explain=explain)
 
-    monkeypatch.setattr(handler, "read_request", fail_on_forms)
+    monkeypatch.setattr(serving, "read_request", fail_on_forms)
     replies = ask(service, raw(photo()), form(photo()), raw(photo()))
     assert [reply.status for reply in replies] == [200, 500, 200]
     assert replies[1].body == encode_error(None).body

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.card import ModelCard
-from weakseg.types import GraphOutput
+from weakseg.types import GraphOutput, Query
 
 CLASSES = ("tabby", "Siamese cat", "beagle", "crane", "crane", "table lamp")
 
@@ -31,7 +31,7 @@ def make_card(**changes: Any) -> ModelCard:
 class FakeRuntime:
     """Scores are fixed; the map of label l is the network input's red channel for even l, green for odd l.
 
-    Records each call's shapes. ``fail_when`` makes a batch raise.
+    Records each call's photos and query. ``fail_when`` makes a batch raise.
     """
 
     name = "onnx"
@@ -42,16 +42,19 @@ class FakeRuntime:
     ) -> None:
         self.scores = np.array(scores, np.float32)  # (L,)
         assert len(scores) == len(card.vocabulary())
-        self._rankable = np.flatnonzero(card.vocabulary().rankable())
         self._fail_when = fail_when
-        self.calls: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+        self.calls: list[tuple[tuple[int, ...], Query]] = []
 
-    def run(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> GraphOutput:
-        self.calls.append((images.shape, labels.shape))
+    def run(self, images: NDArray[np.uint8], query: Query) -> GraphOutput:
+        self.calls.append((images.shape, query))
         if self._fail_when is not None and self._fail_when(images):
             raise RuntimeError("made to fail")
-        ranked = self._rankable[np.argsort(-self.scores[self._rankable], kind="stable")]
-        chosen = np.where(labels < 0, ranked[np.maximum(-labels - 1, 0)], labels)  # (B, K)
+        chosen = np.stack([self._resolve(*photo) for photo in zip(query.labels, query.among, strict=True)])  # (B, K)
         channels = np.moveaxis(images[..., :2], 3, 1).astype(np.float32) / 255  # (B, 2, h, w)
         maps = np.take_along_axis(channels, (chosen % 2)[:, :, None, None], axis=1)  # (B, K, h, w)
         return GraphOutput(np.tile(self.scores, (len(images), 1)), maps, chosen.astype(np.int64))
+
+    def _resolve(self, labels: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:
+        """One photo's (K,) labels by number."""
+        ranked = sorted((label for label in among if label >= 0), key=lambda label: -self.scores[label])
+        return np.array([label if label >= 0 else ranked[-label - 1] for label in labels], np.int64)

@@ -10,6 +10,7 @@ from export.default_models import SQUEEZENET_MAPS
 from export.onnx import export_onnx
 from export.parity import compare, smooth_picture
 from export.torchscript import export_torchscript
+from tests.helpers.queries import ask
 from weakseg.attribution.cam import CamGraph
 from weakseg.labels import Vocabulary
 from weakseg.models.classifier import IMAGENET_MEAN, IMAGENET_STD, load_classifier
@@ -42,10 +43,11 @@ def test_a_photo_alone_and_one_of_four(runtimes: dict[str, Runtime], name: str) 
     rng, runtime = np.random.default_rng(5), runtimes[name]
     images = np.stack([smooth_picture((112, 144), rng) for _ in LABELS])  # (B, h, w, 3)
     images[1::2] = rng.integers(0, 256, images[1::2].shape, dtype=np.uint8)  # every second one is noise
-    together = runtime.run(images, LABELS)
+    together = runtime.run(images, ask(LABELS, VOCABULARY))
     assert np.ptp(together.maps, axis=(2, 3)).min() > 0.5, "every map says something"
     for photo, label in np.ndindex(LABELS.shape):
-        alone = runtime.run(images[photo : photo + 1], LABELS[photo : photo + 1, label : label + 1])  # B = 1, K = 1
+        one = ask(LABELS[photo : photo + 1, label : label + 1], VOCABULARY)  # B = 1, K = 1
+        alone = runtime.run(images[photo : photo + 1], one)
         batched = GraphOutput(
             together.scores[photo : photo + 1],
             together.maps[photo : photo + 1, label : label + 1],

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from export.onnx import export_onnx
-from export.parity import TOLERANCE, check_parity, compare, parity_sizes, run_eager
+from export.parity import TOLERANCE, check_parity, compare, parity_query, parity_sizes, run_eager
 from export.torchscript import example_inputs, export_torchscript
+from tests.helpers.queries import ask
 from weakseg.attribution.cam import CamGraph, CamSettings
 from weakseg.errors import ParityError
 from weakseg.labels import Vocabulary
@@ -72,31 +73,31 @@ def test_any_size_from_32_pixels_any_batch_and_any_number_of_labels(settings: Ca
         height, width = smallest + step, smallest + 31 - 2 * step
         batch_size, count = 1 + step % 3, 1 + step % 4
         images = rng.integers(0, 256, (batch_size, height, width, 3), dtype=np.uint8)
-        labels = rng.integers(-3, len(VOCABULARY), (batch_size, count))
-        expected = run_eager(graph, images, labels)
+        query = parity_query(batch_size, count, len(VOCABULARY), rng)
+        expected = run_eager(graph, images, query)
         assert expected.maps.shape[:2] == (batch_size, count)
         for runtime in runtimes:
-            compare(expected, runtime.run(images, labels), TOLERANCE, f"{runtime.name} at {images.shape}")
+            compare(expected, runtime.run(images, query), TOLERANCE, f"{runtime.name} at {images.shape}")
 
 
 def test_one_photo_of_33_by_47(tmp_path: Path) -> None:
     graph = build("resnet18")
     exported = export(graph, tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (1, 33, 47, 3), dtype=np.uint8)
-    found = OnnxRuntime(exported["onnx"], threads=1, gpu=None).run(images, np.array([[-1]]))
+    found = OnnxRuntime(exported["onnx"], threads=1, gpu=None).run(images, ask([[-1]], VOCABULARY))
     assert found.maps.shape == (1, 1, 2, 2)
-    compare(run_eager(graph, images, np.array([[-1]])), found, TOLERANCE, "onnx")
+    compare(run_eager(graph, images, ask([[-1]], VOCABULARY)), found, TOLERANCE, "onnx")
 
 
 def test_export_leaves_the_graph_as_it_was(tmp_path: Path) -> None:
     graph = build("squeezenet1_1")
     before = {name: value.clone() for name, value in graph.state_dict().items()}
-    images, labels = example_inputs()
+    inputs = example_inputs()
     with torch.inference_mode():
-        expected = graph(images, labels)
+        expected = graph(*inputs)
     export(graph, tmp_path)
     with torch.inference_mode():
-        assert all(torch.equal(old, new) for old, new in zip(expected, graph(images, labels), strict=True))
+        assert all(torch.equal(old, new) for old, new in zip(expected, graph(*inputs), strict=True))
     assert all(torch.equal(before[name], value) for name, value in graph.state_dict().items())
     assert not graph.training
 

@@ -17,7 +17,8 @@ from weakseg.codec.decode import Limits
 from weakseg.errors import MalformedBodyError
 from weakseg.options import parse_options
 from weakseg.pipeline import Pipeline
-from weakseg.types import Answer, RawRequest
+from weakseg.query import join_queries
+from weakseg.types import NO_LABEL, Answer, Query, RawRequest
 
 NAKED = {"classes": "none", "box": "1,1,9,9"}
 #          tabby Siamese beagle crane crane lamp | cat  dog
@@ -90,6 +91,44 @@ def test_pick_best_answers_with_the_best_scoring_of_the_classes_asked_for(pipeli
     assert document["options"]["pick"] == "best"
 
 
+@pytest.mark.parametrize(
+    ("sent", "tag_threshold", "labels", "among"),
+    [
+        ({"classes": "dog,tabby"}, 0.2, [7, 0], [7, 0]),
+        ({"classes": "dog,tabby", "pick": "best"}, 0.2, [-1], [7, 0]),
+        ({}, 0.2, [-1, -2, -3, -4, -5], [3, 4, 5, 6, 7]),
+        ({}, 1.0, [-1], [3, 4, 5, 6, 7]),
+        ({"pick": "best"}, 0.2, [-1], [3, 4, 5, 6, 7]),
+    ],
+)
+def test_no_map_is_made_that_is_not_answered(
+    sent: dict[str, str], tag_threshold: float, labels: list[int], among: list[int]
+) -> None:
+    card = CARD.model_copy(update={"tag_threshold": tag_threshold})
+    query = Pipeline(card, FakeRuntime(card, SCORES)).plan(photo(), parse_options(sent)).query
+    assert query is not None
+    assert (query.labels.tolist(), query.among.tolist(), query.rivals.tolist()) == ([labels], [among], [[]])
+
+
+def test_subtracted_classes_are_rivals_by_rank() -> None:
+    card = CARD.model_copy(update={"method": "dcsm", "subtract_classes": 2})
+    pipeline = Pipeline(card, FakeRuntime(card, SCORES))
+    queries = [
+        pipeline.plan(photo(), parse_options({"classes": "cat", **sent})).query
+        for sent in ({}, {"subtract_classes": 0}, {"subtract_classes": 3})
+    ]
+    assert [query.rivals.tolist() for query in queries if query] == [[[-1, -2]], [[]], [[-1, -2, -3]]]
+
+
+def test_the_query_of_a_batch_is_filled_up() -> None:
+    first = Query(np.array([[5, -1]]), np.array([[1]]), np.array([[-1, -2]]))
+    second = Query(np.array([[3]]), np.array([[1, 2, 4]]), np.zeros((1, 0), np.int64))
+    joined = join_queries([first, second])
+    assert joined.labels.tolist() == [[5, -1], [3, 3]]
+    assert joined.among.tolist() == [[1, NO_LABEL, NO_LABEL], [1, 2, 4]]
+    assert joined.rivals.tolist() == [[-1, -2], [NO_LABEL, NO_LABEL]]
+
+
 def test_a_batch_of_all_kinds_equals_single_requests(pipeline: Pipeline, runtime: FakeRuntime) -> None:
     requests: list[Any] = [
         {"classes": "tabby"},
@@ -104,7 +143,8 @@ def test_a_batch_of_all_kinds_equals_single_requests(pipeline: Pipeline, runtime
         {"classes": "5", "refine": "grabcut", "format": "heatmap"},
     ]
     together = ask(pipeline, *requests)
-    assert runtime.calls == [((6, 32, 48, 3), (6, 5))], "one forward pass for all"
+    ((shape, query),) = runtime.calls  # one forward pass for all
+    assert (shape, query.labels.shape) == ((6, 32, 48, 3), (6, 5))
     alone = [ask(pipeline, request)[0] for request in requests]
     assert [answer.body for answer in together] == [answer.body for answer in alone]
     assert [answer.status for answer in together] == [200, 200, 200, 415, 200, 400, 200, 400, 200, 200]

@@ -1,4 +1,4 @@
-"""Load an image classifier with its weights, class names and preprocessing, ready for class activation maps."""
+"""Load an image classifier with its weights, class names and preprocessing, ready for export."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from weakseg.card import Weights
 from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailableError
 from weakseg.models.demo import build_demo_net
-from weakseg.models.split import SplitNetwork, split_network
+from weakseg.models.split import SplitNetwork, split_network, trace_network
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -62,14 +63,23 @@ DEMO_NORMALISATION = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (64, 64))
 
 @dataclass(frozen=True)
 class Classifier:
-    """A classifier that is ready for export: its two halves, and what must never part company with its weights."""
+    """A classifier that is ready for export, and what must never part company with its weights."""
 
     network: str
-    split: SplitNetwork
+    model: nn.Module  # (B, 3, h, w) float32, normalised -> (B, C) logits; in eval mode
     classes: tuple[str, ...]  # (C)
     normalisation: Normalisation
     weights: Weights
     doubt: str = ""  # whether these weights are what they are taken for, in words; empty: there is none
+
+    @cached_property
+    def split(self) -> SplitNetwork:
+        """Its two halves, for class activation maps.
+
+        Raises:
+            UnsupportedNetworkError: it does not end in global average pooling and one linear layer.
+        """
+        return split_network(self.model, self.network)
 
 
 def load_classifier(
@@ -97,7 +107,7 @@ def load_classifier(
         licence: Overrides the licence in the model card.
     Raises:
         WeightsUnavailableError: ImageNet weights that are neither cached nor downloadable.
-        UnsupportedNetworkError: no such network, or not one that class activation maps can be made from.
+        UnsupportedNetworkError: no such network.
         ModelError: a checkpoint or a class file that does not fit; names the first difference. A checkpoint whose
             mean and std must be given, and are not. Cached ImageNet weights that are damaged.
     """
@@ -110,12 +120,12 @@ def load_classifier(
         if mean is None or std is None:
             _refuse_unknown_input(network, Path(weights))
         loaded = _load_checkpoint(network, Path(weights))
-    count, own = loaded.split.class_count, loaded.normalisation
+    count, own = loaded.class_count, loaded.normalisation
     if names is not None and len(names) != count:
         raise ModelError(f"{classes} has {len(names)} class names; {network} with these weights has {count} classes.")
     return Classifier(
         network=network,
-        split=loaded.split,
+        model=loaded.model.eval(),
         classes=names or loaded.classes or tuple(f"class {index}" for index in range(count)),
         normalisation=replace(own, mean=mean or own.mean, std=std or own.std),
         weights=loaded.weights.model_copy(update={"licence": licence}) if licence else loaded.weights,
@@ -167,7 +177,8 @@ def build_network(network: str, num_classes: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class _Loaded:
-    split: SplitNetwork
+    model: nn.Module
+    class_count: int
     classes: tuple[str, ...] | None
     normalisation: Normalisation
     weights: Weights
@@ -185,9 +196,11 @@ def _load_imagenet(network: str) -> _Loaded:
     sha256 = _sha256(cached)
     transforms = chosen.transforms()
     published = _is_published(chosen.url, sha256)
+    classes = tuple(chosen.meta["categories"])
     return _Loaded(
-        split=split_network(model, network),
-        classes=tuple(chosen.meta["categories"]),
+        model=model,
+        class_count=len(classes),
+        classes=classes,
         normalisation=Normalisation(tuple(transforms.mean), tuple(transforms.std), 2 * tuple(transforms.crop_size)),
         weights=Weights(
             source=f"torchvision {chosen} ({chosen.url}){'' if published else _LOCAL.format(_published(chosen.url))}",
@@ -230,9 +243,9 @@ def _is_published(url: str, sha256: str) -> bool:
 
 
 def _load_random(network: str, num_classes: int) -> _Loaded:
-    split = split_network(build_network(network, num_classes), network)
     weights = Weights(source="random numbers: for tests only", licence="none needed", sha256="none")
-    return _Loaded(split, None, _default_normalisation(network), weights)
+    model = build_network(network, num_classes)
+    return _Loaded(model, num_classes, None, _default_normalisation(network), weights)
 
 
 def _refuse_unknown_input(network: str, path: Path) -> None:
@@ -244,7 +257,7 @@ def _refuse_unknown_input(network: str, path: Path) -> None:
     Raises:
         ModelError: the network has this switch.
     """
-    if hasattr(build_network(network, 1), "transform_input"):
+    if hasattr(_sketch(network, 1), "transform_input"):
         raise ModelError(
             f"{path} does not say how {network}'s input was normalised. Give mean and std: --mean 0.5 --std 0.5 if it "
             "was fine-tuned from torchvision's ImageNet weights (their transform_input amounts to these numbers), "
@@ -254,16 +267,18 @@ def _refuse_unknown_input(network: str, path: Path) -> None:
 
 def _load_checkpoint(network: str, path: Path) -> _Loaded:
     state = read_state_dict(path)
-    head = split_network(build_network(network, 1000), network).head
-    if f"{head}.weight" not in state:
+    head = _find_head(network)
+    if head not in state:
         raise ModelError(
-            f"{path} is not a checkpoint of {network}: it has no {head}.weight. It starts with {next(iter(state))!r}."
+            f"{path} is not a checkpoint of {network}: it has no {head}. It starts with {next(iter(state))!r}."
         )
-    model = build_network(network, len(state[f"{head}.weight"]))
+    class_count = len(state[head])
+    model = build_network(network, class_count)
     _fill(model, state, f"{path} does not fit {network}")
     drawings = "trained on generated drawings: a demonstration, not for real photos; "
     return _Loaded(
-        split=split_network(model, network),
+        model=model,
+        class_count=class_count,
         classes=None,
         normalisation=_default_normalisation(network),
         weights=Weights(
@@ -325,9 +340,20 @@ def _fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
 
 def _names_in_use(model: nn.Module) -> set[str]:
     """Parameters and buffers that decide a prediction: GoogLeNet's auxiliary heads, for one, do not."""
-    split = split_network(model, type(model).__name__)
-    features = {name for name in split.features.state_dict() if not name.endswith("num_batches_tracked")}
-    return features | {f"{split.head}.weight", f"{split.head}.bias"}
+    used = fx.GraphModule(model, trace_network(model.eval(), type(model).__name__))
+    return {name for name in used.state_dict() if not name.endswith("num_batches_tracked")}
+
+
+def _find_head(network: str) -> str:
+    """The name of the weight whose first dimension is the number of classes."""
+    two, three = (_sketch(network, count).state_dict() for count in (2, 3))
+    return [name for name in two if name.endswith("weight") and len(two[name]) != len(three[name])][-1]
+
+
+def _sketch(network: str, num_classes: int) -> nn.Module:
+    """A network without numbers: its names and shapes alone."""
+    with torch.device("meta"):
+        return build_network(network, num_classes)
 
 
 def _default_normalisation(network: str) -> Normalisation:

@@ -16,11 +16,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.helpers.queries import as_tensors, ask
 from tests.helpers.tiny_networks import LeftNeighbourNet, RectifiedNet, RedGreenNet
 from weakseg.attribution.cam import CamGraph, CamSettings
 from weakseg.errors import ModelError
 from weakseg.labels import Vocabulary
 from weakseg.models.split import split_network
+from weakseg.types import NO_LABEL
 
 RED = [[3, 6, 0], [0, 0, 0]]
 GREEN = [[3, 0, 0], [0, 0, 12]]
@@ -49,8 +51,17 @@ def build(
     )
 
 
-def map_of(graph: CamGraph, label: int, images: Tensor | None = None) -> list[list[float]]:
-    _, maps, chosen = graph(photo(RED, GREEN) if images is None else images, torch.tensor([[label]]))
+def run(
+    graph: CamGraph, images: Tensor, labels: list[list[int]], vocabulary: Vocabulary = VOCABULARY
+) -> tuple[Tensor, Tensor, Tensor]:
+    result: tuple[Tensor, Tensor, Tensor] = graph(images, *as_tensors(ask(labels, vocabulary)))
+    return result
+
+
+def map_of(
+    graph: CamGraph, label: int, images: Tensor | None = None, vocabulary: Vocabulary = VOCABULARY
+) -> list[list[float]]:
+    _, maps, chosen = run(graph, photo(RED, GREEN) if images is None else images, [[label]], vocabulary)
     assert chosen.tolist() == [[label]]
     return maps[0, 0].tolist()
 
@@ -60,13 +71,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def test_scores_are_the_softmax_and_a_group_has_the_sum_of_its_members() -> None:
-    scores, _, _ = build(RedGreenNet())(photo(RED, GREEN), torch.tensor([[0]]))
+    scores, _, _ = run(build(RedGreenNet()), photo(RED, GREEN), [[0]])
     probs = softmax(LOGITS)
     assert scores[0].tolist() == pytest.approx([*probs, probs[0] + probs[2]], abs=1e-6)
 
 
 def test_multi_label_scores_are_sigmoids_and_a_group_has_the_largest() -> None:
-    scores, _, _ = build(RedGreenNet(), multi_label=True)(photo(RED, GREEN), torch.tensor([[0]]))
+    scores, _, _ = run(build(RedGreenNet(), multi_label=True), photo(RED, GREEN), [[0]])
     probs = 1 / (1 + np.exp(-LOGITS))
     assert scores[0].tolist() == pytest.approx([*probs, probs[2]], abs=1e-6)
 
@@ -99,8 +110,8 @@ def test_positive_weights_change_maps_of_both_heads_alike(
 
 
 def test_positive_weights_leave_scores_alone() -> None:
-    images, labels = photo(RED, GREEN), torch.tensor([[0]])
-    plain, positive = (build(RedGreenNet(), positive_weights=flag)(images, labels)[0] for flag in (False, True))
+    images = photo(RED, GREEN)
+    plain, positive = (run(build(RedGreenNet(), positive_weights=flag), images, [[0]])[0] for flag in (False, True))
     assert torch.equal(plain, positive)
 
 
@@ -109,7 +120,7 @@ def test_map_of_a_rectified_head_has_the_bias_inside_and_its_mean_is_the_logit()
     # relu(R - G + 0.5) is 0.5 at P, 6.5 at A, 0 at B, and 0.5 at the three other pixels.
     expected = np.array([[0.5, 6.5, 0.5], [0.5, 0.5, 0]])
     assert map_of(graph, 0) == pytest.approx(expected / 6.5, abs=1e-6)
-    scores, _, _ = graph(photo(RED, GREEN), torch.tensor([[0]]))
+    scores, _, _ = run(graph, photo(RED, GREEN), [[0]])
     # Class 1 has no bias and no negative part: 8.25 / 6 = 1.375. Class 2, relu(G - 1): 2 at P, 11 at B.
     logits = np.array([expected.mean(), 1.375, 13 / 6])
     assert scores[0, :3].tolist() == pytest.approx(softmax(logits), abs=1e-6)
@@ -160,11 +171,24 @@ def test_similarity_of_uniform_features_and_of_a_zero_map_is_no_number_gone_wron
 def test_negative_labels_ask_by_rank_among_groups_and_ungrouped_classes() -> None:
     # Class 1 has 0.437, the group 0.563; classes 0 and 2 are in the group and do not compete.
     images = torch.cat([photo(RED, GREEN), photo(RED)])  # second photo: logits 2, 0.75, -1
-    scores, maps, chosen = build(RedGreenNet())(images, torch.tensor([[-1, -2, -5, 0], [-2, 2, -1, 3]]))
+    scores, maps, chosen = run(build(RedGreenNet()), images, [[-1, -2, -5, 0], [-2, 2, -1, 3]])
     assert chosen.tolist() == [[GROUP, 1, 1, 0], [1, 2, GROUP, GROUP]]
     assert scores[0, GROUP] > scores[0, 1]
     assert torch.equal(maps[0, 1], maps[0, 2])
     assert maps[1, 0].tolist() == pytest.approx(np.array([[0.5, 1, 0], [0, 0, 0]]))
+
+
+def test_only_those_that_compete_are_ranked_and_fills_change_nothing() -> None:
+    # Scores of the first photo: class 0 0.059, class 1 0.383, class 2 0.434.
+    labels, among = [[-1, -2, -3]], [[1, 0]]
+    filled = torch.tensor([[NO_LABEL, 1, NO_LABEL, 0, NO_LABEL]])
+    no_rivals = torch.zeros(1, 0, dtype=torch.int64)
+    plain, padded = (
+        build(RedGreenNet())(photo(RED, GREEN), torch.tensor(labels), competing, no_rivals)
+        for competing in (torch.tensor(among), filled)
+    )
+    assert plain[2].tolist() == [[1, 0, 0]]
+    assert all(torch.equal(one, other) for one, other in zip(plain, padded, strict=True))
 
 
 def test_a_map_without_a_positive_part_is_all_zero() -> None:
@@ -174,14 +198,16 @@ def test_a_map_without_a_positive_part_is_all_zero() -> None:
 def test_mirrored_view_is_mirrored_back() -> None:
     # f is R without its last column: 0 6. Mirrored, then mirrored back, it is R without its first: 6 2. Mean: 3 4.
     images, vocabulary = photo([[0, 6, 2]]), Vocabulary(["red"])
-    assert map_of(build(LeftNeighbourNet(), vocabulary), 0, images) == pytest.approx(np.array([[0, 1]]))
-    assert map_of(build(LeftNeighbourNet(), vocabulary, flip=True), 0, images) == pytest.approx(np.array([[0.75, 1]]))
+    assert map_of(build(LeftNeighbourNet(), vocabulary), 0, images, vocabulary) == pytest.approx(np.array([[0, 1]]))
+    assert map_of(build(LeftNeighbourNet(), vocabulary, flip=True), 0, images, vocabulary) == pytest.approx(
+        np.array([[0.75, 1]])
+    )
 
 
 def test_logits_are_averaged_over_views() -> None:
     # Means of 0 6 and of 6 2: (3 + 4) / 2 = 3.5.
     graph = build(LeftNeighbourNet(), Vocabulary(["red"]), flip=True, multi_label=True)
-    scores, _, _ = graph(photo([[0, 6, 2]]), torch.tensor([[0]]))
+    scores, _, _ = run(graph, photo([[0, 6, 2]]), [[0]], Vocabulary(["red"]))
     assert scores.item() == pytest.approx(1 / (1 + math.exp(-3.5)), abs=1e-6)
 
 
@@ -196,7 +222,7 @@ def test_smaller_view_is_resized_back_and_averaged() -> None:
 
 def test_normalisation_uses_mean_and_std_of_each_channel() -> None:
     graph = CamGraph(split_network(RedGreenNet(), "tiny"), VOCABULARY, mean=(0.2, 0.4, 0.0), std=(0.5, 0.25, 1.0))
-    scores, _, _ = graph(torch.full((1, 2, 3, 3), 255, dtype=torch.uint8), torch.tensor([[0]]))
+    scores, _, _ = run(graph, torch.full((1, 2, 3, 3), 255, dtype=torch.uint8), [[0]])
     red, green = 1.6, 2.4  # (1 - 0.2) / 0.5, (1 - 0.4) / 0.25
     logits = np.array([red - green + 0.5, red / 2 + green / 4, green - 1])
     assert scores[0, :3].tolist() == pytest.approx(softmax(logits), abs=1e-5)
@@ -205,11 +231,10 @@ def test_normalisation_uses_mean_and_std_of_each_channel() -> None:
 def test_inputs_and_network_are_left_as_they_were() -> None:
     network = RectifiedNet().train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    images, labels = photo(RED, GREEN), torch.tensor([[-1, 0]])
-    images_before, labels_before = images.clone(), labels.clone()
-    build(network, scales=(1.0, 2.0), flip=True)(images, labels)
-    assert torch.equal(images, images_before)
-    assert torch.equal(labels, labels_before)
+    given = (photo(RED, GREEN), *as_tensors(ask([[-1, 0]], VOCABULARY)))
+    given_before = [tensor.clone() for tensor in given]
+    build(network, scales=(1.0, 2.0), flip=True)(*given)
+    assert all(torch.equal(tensor, before) for tensor, before in zip(given, given_before, strict=True))
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tests.helpers.tiny_networks import RedGreenNet
-from weakseg.attribution.cam import CamGraph, CamSettings, score_labels
+from weakseg.attribution.cam import CamGraph, CamSettings
+from weakseg.attribution.graph import score_labels
 from weakseg.errors import ModelError
 from weakseg.labels import Vocabulary
 from weakseg.models.split import split_network

@@ -20,13 +20,13 @@ from export.build import STEPS, BuiltArchive, Serving, build_archive, read_group
 from export.default_models import SQUEEZENET_MAPS
 from export.onnx import export_onnx
 from export.torchscript import export_torchscript
+from tests.helpers.queries import ask
 from tests.helpers.tiny_networks import RedGreenNet
 from weakseg.archive import open_archive, read_config
 from weakseg.attribution.cam import CamSettings
 from weakseg.card import Weights
 from weakseg.errors import ModelCardError, ModelError, ParityError
 from weakseg.models.classifier import Classifier, Normalisation
-from weakseg.models.split import split_network
 from weakseg.runtime import open_runtime
 
 CLASSES = ("difference", "both", "green")
@@ -36,7 +36,7 @@ MIDDLE = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (64, 96))
 @pytest.fixture
 def classifier() -> Classifier:
     weights = Weights(source="worked out on paper", licence="CC0-1.0", sha256="none")
-    return Classifier("tiny", split_network(RedGreenNet(), "tiny"), CLASSES, MIDDLE, weights)
+    return Classifier("tiny", RedGreenNet(), CLASSES, MIDDLE, weights)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_archived_graphs_answer(built: BuiltArchive, runtime: str) -> None:
     card = archive.card.model_copy(update={"runtime": runtime})
     red = np.zeros((1, 2, 3, 3), np.uint8)
     red[..., 0] = 255
-    found = open_runtime(card, archive.read_file).run(red, np.array([[-1, 0]]))
+    found = open_runtime(card, archive.read_file).run(red, ask([[-1, 0]], card.vocabulary()))
     # Normalised red is 1, green and blue -1: logits 2.5, 0.25, -2.
     probs = np.exp([2.5, 0.25, -2.0]) / np.exp([2.5, 0.25, -2.0]).sum()
     assert found.scores[0] == pytest.approx([*probs, probs[0] + probs[2]], abs=1e-6)
@@ -123,7 +123,7 @@ def test_graphs_that_disagree_leave_the_store_as_it_was(
     def export_tampered(torchscript: Path, path: Path) -> None:
         network = RedGreenNet()
         torch.nn.init.constant_(network.head.weight, 0.3)
-        other = Classifier("tiny", split_network(network, "other"), CLASSES, MIDDLE, classifier.weights)
+        other = Classifier("tiny", network, CLASSES, MIDDLE, classifier.weights)
         graph = export.build.build_graph(other, built.card.vocabulary(), CamSettings(), multi_label=False)
         export_torchscript(graph, torchscript.with_name("other.pt"))
         export_onnx(torchscript.with_name("other.pt"), path)

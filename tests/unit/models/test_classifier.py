@@ -13,6 +13,7 @@ from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailab
 from weakseg.models.classifier import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    _find_head,
     build_network,
     load_classifier,
     read_class_names,
@@ -277,3 +278,26 @@ def test_a_whole_model_is_told_from_a_damaged_file(tmp_path: Path) -> None:
         read_state_dict(saved(build_network("squeezenet1_1", 2), tmp_path))
     assert "weights_only" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("network", "head"),
+    [
+        ("alexnet", "classifier.6.weight"),
+        ("vgg16", "classifier.6.weight"),
+        ("googlenet", "fc.weight"),
+        ("densenet121", "classifier.weight"),
+        ("convnext_tiny", "classifier.2.weight"),
+        ("demo", "classifier.weight"),
+    ],
+)
+def test_the_head_is_the_weight_that_grows_with_the_classes(network: str, head: str) -> None:
+    assert _find_head(network) == head
+
+
+def test_a_classifier_without_global_pooling_loads_and_is_refused_where_it_must_be_cut() -> None:
+    loaded = load_classifier("alexnet", "random", num_classes=3)
+    assert loaded.classes == ("class 0", "class 1", "class 2")
+    assert not loaded.model.training
+    with pytest.raises(UnsupportedNetworkError, match="global average pooling"):
+        _ = loaded.split

@@ -1,0 +1,78 @@
+"""One worker of a server: rows and a context in, bytes out.
+
+The context is TorchServe's, but nothing of TorchServe is imported here: its handlers (``handlers/``) are subclasses.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import torch
+
+from weakseg.answer import encode_error
+from weakseg.archive import open_archive
+from weakseg.card import Method
+from weakseg.describe import describe_model
+from weakseg.errors import ModelError, RequestError
+from weakseg.pipeline import Pipeline
+from weakseg.runtime import open_runtime
+from weakseg.types import Answer, RawRequest
+from weakseg.wire import read_request
+
+log = logging.getLogger(__name__)
+
+
+class ModelWorker:
+    """One worker's model. A row that fails answers for itself: an exception would fail the whole batch."""
+
+    methods: ClassVar[tuple[Method, ...]]  # whose archives it serves
+
+    def initialize(self, context: Any) -> None:
+        """Load the archive that TorchServe unpacked.
+
+        Raises:
+            ModelError: its method is none of this handler's.
+        """
+        properties = context.system_properties
+        archive = open_archive(Path(properties["model_dir"]))
+        if archive.card.method not in self.methods:
+            raise ModelError(f"{type(self).__name__} serves {', '.join(self.methods)}, not {archive.card.method}.")
+        cv2.setNumThreads(archive.card.threads)
+        gpu = properties.get("gpu_id") if torch.cuda.is_available() else None
+        runtime = open_runtime(archive.card, archive.read_file, gpu=gpu)
+        self._pipeline = Pipeline(archive.card, runtime)
+
+    def handle(self, rows: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
+        """Answer a batch; status, content type and headers go to the context, by index."""
+        read = [self._read(row, index, context) for index, row in enumerate(rows)]
+        waiting = [item for item in read if not isinstance(item, Answer)]
+        made = iter(self._pipeline.answer(waiting))
+        answers = [item if isinstance(item, Answer) else next(made) for item in read]
+        for index, answer in enumerate(answers):
+            _set_head(answer, index, context)
+        return [answer.body for answer in answers]
+
+    def _read(self, row: Mapping[str, Any], index: int, context: Any) -> RawRequest | RequestError | Answer:
+        # Beside the request's headers there is a dict per form field; those are no headers.
+        headers = {name: text for name, text in context.get_all_request_header(index).items() if isinstance(text, str)}
+        try:
+            if headers.get("describe") == "True":  # GET /models/NAME?customized=true
+                return describe_model(self._pipeline.card, self._pipeline.runtime)
+            return read_request(row, headers, explain=headers.get("explain") == "True")
+        except RequestError as error:
+            return error
+        except Exception:
+            log.exception("a request could not be read")
+            return encode_error(None)
+
+
+def _set_head(answer: Answer, index: int, context: Any) -> None:
+    context.set_response_status(answer.status, HTTPStatus(answer.status).phrase, index)
+    context.set_response_content_type(index, answer.content_type)
+    for name, text in answer.headers.items():
+        context.set_response_header(index, name, text)
