@@ -15,6 +15,7 @@ WeaksegError
 ├── ModelError                   the archive's fault: start-up stops
 │   ├── ModelCardError           the YAML card is missing something or contradicts the graph
 │   ├── UnsupportedNetworkError  the classifier does not end in pooling + one linear layer
+│   │   └── UnsupportedOperatorError  gradients cannot pass through one of its operators
 │   ├── WeightsUnavailableError  pretrained weights can neither be found nor downloaded
 │   └── ParityError              eager, TorchScript and ONNX Runtime disagree
 ├── ShapeMismatchError           arrays that belong together differ in shape (a programming error)
@@ -117,6 +118,10 @@ class ModelCardError(ModelError):
 
 class UnsupportedNetworkError(ModelError):
     """The classifier does not end in global average pooling plus one linear or 1x1 layer."""
+
+
+class UnsupportedOperatorError(UnsupportedNetworkError):
+    """An operator of the network has no backward rule, or not with these settings."""
 
 
 class WeightsUnavailableError(ModelError):

@@ -38,7 +38,11 @@ def find_grid(features: fx.GraphModule) -> Grid:
     Parallel branches that are joined again lie on the same grid, so any path does that avoids global pooling
     (squeeze-and-excite branches).
     """
-    last = next(iter(reversed(features.graph.nodes))).args[0]
+    return find_grid_of(next(iter(reversed(features.graph.nodes))).args[0], features)
+
+
+def find_grid_of(last: fx.Node, features: fx.GraphModule) -> Grid:
+    """The same for any node of the network whose value is a feature map."""
     grid = Grid()
     for node in reversed(next(_paths(last, features))):
         window = _window(node, features)

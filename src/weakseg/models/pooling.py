@@ -1,0 +1,194 @@
+"""Back through pooling, without indices: runtimes are slow to keep and to scatter by them.
+
+A window of k x k is taken as two windows, k rows and then k columns. Tap t of a window line is the t-th cell of every
+window: a slice with the pooling's stride. Putting taps back where they came from is the same backwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+
+from weakseg.models.operators import Call, pair
+from weakseg.models.rules import Rule, Visit, weigh
+
+ROWS, COLUMNS = 2, 3  # axes of (B, C, h, w)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One axis of a pooling."""
+
+    axis: int
+    size: int
+    stride: int
+    padding: int
+    ceil_mode: bool
+
+    def pad(self, values: Tensor, fill: float) -> Tensor:
+        """On both sides, by what any window may reach beyond the border."""
+        after = self.padding + (self.stride - 1 if self.ceil_mode else 0)
+        return pad_axis(values, self.axis, self.padding, after, fill) if after else values
+
+    def taps(self, padded: Tensor, count: int) -> list[Tensor]:
+        """The cells of ``count`` windows, by their place in the window: ``size`` tensors (B, C, ...)."""
+        ends = [first + (count - 1) * self.stride + 1 for first in range(self.size)]
+        if self.axis == ROWS:
+            return [padded[:, :, first : ends[first] : self.stride] for first in range(self.size)]
+        return [padded[:, :, :, first : ends[first] : self.stride] for first in range(self.size)]
+
+    def put_back(self, taps: Sequence[Tensor], length: int) -> Tensor:
+        """The inverse of pad and taps, for a line of ``length`` cells: what lies in several windows is added up."""
+        steps = -(-self.size // self.stride)  # a cell lies in at most so many windows
+        covered = self.size - self.padding - 1 <= self.stride * (steps - 1)  # whether they reach the line's end
+        room = steps - 1 if covered else steps
+        phases = [self._phase(taps, phase, room) for phase in range(self.stride)]
+        line = interleave(phases, self.axis) if self.stride > 1 else phases[0]
+        if self.axis == ROWS:
+            return line[:, :, self.padding : self.padding + length]
+        return line[:, :, :, self.padding : self.padding + length]
+
+    def _phase(self, taps: Sequence[Tensor], phase: int, room: int) -> Tensor:
+        """Every stride-th cell, starting at ``phase``."""
+        shifted = [
+            pad_axis(tap, self.axis, step, room - step, 0.0) for step, tap in enumerate(taps[phase :: self.stride])
+        ]
+        return reduce(torch.add, shifted) if shifted else torch.zeros_like(pad_axis(taps[0], self.axis, 0, room, 0.0))
+
+
+def windows(call: Call) -> tuple[Window, Window]:
+    """Rows and columns of a max or average pooling."""
+    size = pair(call.setting("kernel_size", 1))
+    stride = pair(call.setting("stride", 2) or size)
+    padding = pair(call.setting("padding", 3, 0))
+    ceil_mode = bool(call.setting("ceil_mode", 5 if call.operator == "max_pool2d" else 4, False))
+    rows, columns = (
+        Window(axis, size[axis - 2], stride[axis - 2], padding[axis - 2], ceil_mode) for axis in (ROWS, COLUMNS)
+    )
+    return rows, columns
+
+
+class MaxPool(Rule):
+    """The cotangent goes to the window's maximum; of several equal ones to the first, row by row, as in autograd.
+
+    All of them would get it twice and more where a photo is one colour, and so are its features; a runtime's own choice
+    would make results depend on the runtime. Behind a ReLU most ties are between zeros, whose cotangent the ReLU
+    removes whatever is done here.
+    """
+
+    def __init__(self, rows: Window, columns: Window) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    def pull_back(self, cotangent: Tensor, visit: Visit, /) -> Tensor:
+        rows = self.rows.taps(self.rows.pad(visit.input, float("-inf")), visit.output.shape[ROWS])
+        best = reduce(torch.maximum, rows)  # (B, C, h', w): of each window's rows, column by column
+        columns = self.columns.taps(self.columns.pad(best, float("-inf")), visit.output.shape[COLUMNS])
+        in_columns = [weigh(cotangent, mask, visit.passes) for mask in first_equal(columns, visit.output)]
+        line = self.columns.put_back(in_columns, visit.input.shape[COLUMNS])  # (K * B, C, h', w)
+        in_rows = [weigh(line, mask, visit.passes) for mask in first_equal(rows, best)]
+        return self.rows.put_back(in_rows, visit.input.shape[ROWS])  # (K * B, C, h, w)
+
+
+class AveragePool(Rule):
+    """Every cell of a window gets the same share; padding counts as cells."""
+
+    def __init__(self, rows: Window, columns: Window) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    def pull_back(self, cotangent: Tensor, visit: Visit, /) -> Tensor:
+        share = cotangent / (self.rows.size * self.columns.size)  # (K * B, C, h', w')
+        line = self.columns.put_back([share] * self.columns.size, visit.input.shape[COLUMNS])
+        return self.rows.put_back([line] * self.rows.size, visit.input.shape[ROWS])  # (K * B, C, h, w)
+
+
+class AdaptiveAveragePool(Rule):
+    """Means over a fixed number of parts, as one small matrix per axis that is made from the size as it is."""
+
+    replaces = True
+    row_parts: Tensor  # (parts, 1): 0, 1, 2 ...
+    column_parts: Tensor
+
+    def __init__(self, parts: tuple[int, int]) -> None:
+        super().__init__()
+        self.register_buffer("row_parts", torch.arange(parts[0], dtype=torch.float32)[:, None])
+        self.register_buffer("column_parts", torch.arange(parts[1], dtype=torch.float32)[:, None])
+
+    def forward(self, values: Tensor) -> Tensor:
+        rows, columns = self.shares(values)  # (p, h), (q, w)
+        averaged: Tensor = rows @ values @ columns.T  # (B, C, p, q)
+        return averaged
+
+    def pull_back(self, cotangent: Tensor, visit: Visit, /) -> Tensor:
+        rows, columns = self.shares(visit.input)  # (p, h), (q, w)
+        pulled: Tensor = rows.T @ cotangent @ columns  # (K * B, C, h, w)
+        return pulled
+
+    def shares(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """How much each cell counts in each part, of rows and of columns: (p, h) and (q, w)."""
+        cells = [torch.ones_like(values[0, 0].select(axis, 0)).cumsum(0) - 1 for axis in (1, 0)]  # (h,), (w,)
+        return share_out(self.row_parts, cells[0]), share_out(self.column_parts, cells[1])
+
+
+class Mean(Rule):
+    """Global average pooling."""
+
+    def __init__(self, *, keepdim: bool) -> None:
+        super().__init__()
+        self.keepdim = keepdim
+
+    def pull_back(self, cotangent: Tensor, visit: Visit, /) -> Tensor:
+        height, width = visit.input.shape[2], visit.input.shape[3]
+        share = (cotangent if self.keepdim else cotangent[:, :, None, None]) / (height * width)  # (K * B, C, 1, 1)
+        return share.expand(-1, -1, height, width)  # (K * B, C, h, w)
+
+
+class GlobalMax(Rule):
+    """Global max pooling. Several equal maxima: ``first`` or an equal share for all, each as autograd does it."""
+
+    def __init__(self, *, keepdim: bool, first: bool) -> None:
+        super().__init__()
+        self.keepdim, self.first = keepdim, first
+
+    def pull_back(self, cotangent: Tensor, visit: Visit, /) -> Tensor:
+        best = visit.output if self.keepdim else visit.output[:, :, None, None]  # (B, C, 1, 1)
+        equal = (visit.input == best).to(cotangent.dtype).flatten(2)  # (B, C, N)
+        shares = equal * (equal.cumsum(2) < 1.5) if self.first else equal / equal.sum(2, keepdim=True)  # (B, C, N)
+        passes = cotangent.reshape(visit.passes, -1, cotangent.shape[1], 1)  # (K, B, C, 1)
+        return (passes * shares).reshape(-1, *visit.input.shape[1:])  # (K * B, C, h, w)
+
+
+def first_equal(taps: Sequence[Tensor], best: Tensor) -> list[Tensor]:
+    """Which tap of a window is the first that equals the window's maximum: one mask of bools per tap."""
+    masks = [taps[0] == best]
+    found = masks[0]
+    for tap in taps[1:-1]:
+        equal = tap == best
+        masks.append(equal & ~found)
+        found = found | equal
+    return [*masks, ~found] if len(taps) > 1 else masks
+
+
+def interleave(phases: Sequence[Tensor], axis: int) -> Tensor:
+    """a0 b0 c0 a1 b1 c1 ... along one axis."""
+    return torch.stack(list(phases), axis + 1).flatten(axis, axis + 1)
+
+
+def pad_axis(values: Tensor, axis: int, before: int, after: int, fill: float) -> Tensor:
+    if before == after == 0:
+        return values
+    amounts = (0, 0, before, after) if axis == ROWS else (before, after, 0, 0)
+    return nn.functional.pad(values, amounts, value=fill)
+
+
+def share_out(parts: Tensor, cells: Tensor) -> Tensor:
+    """Part i takes cells floor(i n / p) to ceil((i + 1) n / p), all alike: (p, 1) and (n,) to (p, n)."""
+    first = (parts * cells.shape[0] / parts.shape[0]).floor()
+    end = ((parts + 1) * cells.shape[0] / parts.shape[0]).ceil()
+    member = ((cells >= first) & (cells < end)).to(cells.dtype)  # (p, n)
+    return member / member.sum(1, keepdim=True)
