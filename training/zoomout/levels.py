@@ -1,70 +1,59 @@
 """Zoom-out features: what a superpixel looks like to a classifier's layers, from its own edges to the whole photo.
 
 Mostajabi, Yadollahpour & Shakhnarovich, CVPR 2015. Differs from the paper: the layers' receptive fields are the zoom
-(its later experiments do the same), one layer of each resolution instead of all, and no colour or texture features.
+(its last experiments do the same), one layer of each resolution stands for all, and there are no features of colour
+and texture.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, fx, nn
+from torch import Tensor
 
 from training.zoomout.superpixels import Superpixels, share_cells
+from weakseg.models.tape import Tape
 
 
-class _Recorder(fx.Interpreter):
-    """Runs a network and keeps the last output at each resolution: no hooks, and nothing stays behind."""
-
-    def __init__(self, network: fx.GraphModule) -> None:
-        super().__init__(network)
-        self.by_hw: dict[tuple[int, int], Tensor] = {}  # in the order of the network
-
-    def run_node(self, node: fx.Node) -> Any:
-        found = super().run_node(node)
-        if node.op not in ("placeholder", "output", "get_attr") and isinstance(found, Tensor) and found.dim() == 4:
-            self.by_hw[found.shape[2], found.shape[3]] = found
-        return found
+def find_levels(tape: Tape, input_px: int) -> tuple[str, ...]:
+    """The deepest layer of each resolution, finest first; a layer of class maps is none: the logits speak for it."""
+    with torch.no_grad():
+        values = tape.run(torch.zeros(1, 3, input_px, input_px))
+    skipped = _class_map_layers(tape)
+    by_width = {values[layer].shape[3]: layer for layer in tape.layers if layer not in skipped}
+    return tuple(by_width[width] for width in sorted(by_width, reverse=True))
 
 
-def record_levels(features: nn.Module, images: Tensor) -> list[Tensor]:
-    """The last activation of each resolution, in the order of the network.
-
-    Args:
-        features: A traced network, see `weakseg.models.split.SplitNetwork`.
-        images: (B, 3, h, w), normalised.
-    Returns:
-        One (B, F, h', w') per resolution.
-    """
-    recorder = _Recorder(features if isinstance(features, fx.GraphModule) else fx.symbolic_trace(features))
-    with torch.inference_mode():
-        recorder.run(images)
-    return list(recorder.by_hw.values())
+def _class_map_layers(tape: Tape) -> set[str]:
+    """The layer of class maps, and what leads to it at the same number of channels: the convolution before its ReLU."""
+    with torch.no_grad():
+        values = tape.run(torch.zeros(1, 3, 64, 64))
+    return {layer for layer in tape.layers if tape.class_map and values[layer].shape[1] == tape.class_count}
 
 
-def describe(levels: list[Tensor], superpixels: Superpixels) -> NDArray[np.float32]:
-    """Features of one photo's superpixels: the mean of each level over the superpixel, then that of the whole photo.
+def describe(levels: Sequence[Tensor], logits: Tensor, superpixels: Superpixels) -> NDArray[np.float32]:
+    """Features of one photo's superpixels: the mean of each level over the superpixel, then the logits of the photo.
 
-    Each level is divided by its mean length over the photo's superpixels, so that none drowns the others.
+    Each part is divided by its mean length over the photo's superpixels, so that none drowns the others.
 
     Args:
-        levels: Of one photo, (1, F, h', w') each.
+        levels: Of one photo, (F, h', w') each; F differs.
+        logits: (C,).
         superpixels: (H, W), S of them.
     Returns:
-        (S, D) float32, D the sum of all F, and the last F once more.
+        (S, D) float32, D the sum of all F, and C.
     """
     parts = [_average(level, superpixels) for level in levels]  # (S, F) each
-    whole = levels[-1].mean((2, 3)).numpy()  # (1, F)
-    parts.append(np.repeat(whole, len(parts[0]), axis=0))
-    return np.concatenate([_scale(part) for part in parts], axis=1)  # (S, D)
+    whole = np.tile(logits.numpy(), (len(parts[0]), 1))  # (S, C)
+    return np.concatenate([_scale(part) for part in [*parts, whole]], axis=1)  # (S, D)
 
 
 def _average(level: Tensor, superpixels: Superpixels) -> NDArray[np.float32]:
-    cells = level[0].flatten(1).T.numpy()  # (h' w', F)
-    return np.asarray(share_cells(superpixels, (level.shape[2], level.shape[3])) @ cells, np.float32)  # (S, F)
+    cells = level.flatten(1).T.numpy()  # (h' w', F)
+    return np.asarray(share_cells(superpixels, (level.shape[1], level.shape[2])) @ cells, np.float32)  # (S, F)
 
 
 def _scale(part: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from skimage.segmentation import slic
 
 from weakseg.types import Rgb
@@ -25,23 +26,23 @@ def find_superpixels(rgb: Rgb, count: int) -> Superpixels:
     return np.unique(found, return_inverse=True)[1].reshape(rgb.shape[:2]).astype(np.int32)  # (H, W)
 
 
-def share_cells(superpixels: Superpixels, cells_hw: tuple[int, int]) -> NDArray[np.float32]:
+def share_cells(superpixels: Superpixels, cells_hw: tuple[int, int]) -> sparse.csr_array:
     """How much of each superpixel lies in each cell of a grid that divides the photo evenly.
 
     Args:
         superpixels: (H, W).
         cells_hw: h', w'. Pixels belong to the cell that holds their centre.
     Returns:
-        (S, h' w') float32, rows sum to 1: times a feature map (h' w', F) it gives the superpixels' means.
+        (S, h' w') float32, sparse, rows sum to 1: times a feature map (h' w', F) it gives the superpixels' means.
     """
     (height, width), (rows, columns) = superpixels.shape, cells_hw
     row = (np.arange(height) * 2 + 1) * rows // (2 * height)  # (H,)
     column = (np.arange(width) * 2 + 1) * columns // (2 * width)  # (W,)
     cell = row[:, None] * columns + column  # (H, W)
-    count = int(superpixels.max()) + 1
-    pairs = superpixels.astype(np.int64) * (rows * columns) + cell  # (H, W)
-    pixels = np.bincount(pairs.ravel(), minlength=count * rows * columns).reshape(count, -1)  # (S, h' w')
-    return (pixels / pixels.sum(axis=1, keepdims=True)).astype(np.float32)
+    places = superpixels.ravel()  # (H W,)
+    weights = (1 / np.bincount(places)).astype(np.float32)[places]  # (H W,)
+    shape = (int(places.max()) + 1, rows * columns)
+    return sparse.csr_array((weights, (places, cell.ravel())), shape=shape)  # equal places are added up
 
 
 def spread(scores: NDArray[np.float32], superpixels: Superpixels) -> NDArray[np.float32]:
