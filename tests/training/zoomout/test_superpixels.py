@@ -19,7 +19,8 @@ def test_shares_of_cells_by_hand() -> None:
     superpixels[:, 3:] = 1
     shares = share_cells(superpixels, (2, 3)).toarray()
     third, sixth = 1 / 3, 1 / 6
-    np.testing.assert_allclose(shares, [[third, sixth, 0, third, sixth, 0], [0, sixth, third, 0, sixth, third]], rtol=1e-6)
+    expected = [[third, sixth, 0, third, sixth, 0], [0, sixth, third, 0, sixth, third]]
+    np.testing.assert_allclose(shares, expected, rtol=1e-6)
 
 
 def test_a_mean_over_cells_is_the_mean_over_pixels() -> None:
