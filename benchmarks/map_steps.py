@@ -123,7 +123,13 @@ def open_step(step: Step, classifier: Classifier, folder: Path) -> Pipeline:
     """Export a step's graph and open it as the service does."""
     fields = {"refine_side": 320}
     built = build_archive(
-        classifier, name="step", directory=folder, groups=voc_groups(), cam=step.maps, hw=step.hw, card_fields=fields
+        classifier,
+        name="step",
+        directory=folder,
+        groups=voc_groups(),
+        settings=step.maps,
+        hw=step.hw,
+        card_fields=fields,
     )
     archive = open_archive(built.path)
     return Pipeline(archive.card, open_runtime(archive.card, archive.read_file))

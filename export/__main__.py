@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from export.build import HANDLER, BuiltArchive, Serving, build_archive, read_groups
-from export.default_models import PLAIN, PRESETS
+from export.build import BuiltArchive, Serving, build_archive, read_groups
+from export.default_models import METHOD_FIELDS, PRESETS
+from export.fields import merge_fields, read_fields
+from export.parsing import choose_settings, default_name, parse_hw, parse_names, parse_numbers, parse_rgb
 from weakseg.archive import DEFAULT_MODEL
-from weakseg.attribution.cam import CamSettings
+from weakseg.attribution.methods import SETTINGS
 from weakseg.errors import WeaksegError
 from weakseg.models.classifier import Classifier, load_classifier
 
@@ -32,6 +31,9 @@ class Weighting(StrEnum):
     SOFTMAX = "softmax"
 
 
+MethodName = StrEnum("MethodName", {method: method for method in SETTINGS})  # type: ignore[misc]
+
+
 class PresetName(StrEnum):
     WEAKSEG = DEFAULT_MODEL
 
@@ -41,41 +43,25 @@ class RuntimeName(StrEnum):
     TORCHSCRIPT = "torchscript"
 
 
-def parse_hw(text: str) -> tuple[int, int]:
-    """``224`` or ``240x320`` (height x width)."""
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if not match:
-        raise typer.BadParameter(f"{text!r} is not a size: give 224, or height x width such as 240x320.")
-    return int(match[1]), int(match[2] or match[1])
-
-
-def parse_numbers(text: str) -> tuple[float, ...]:
-    """``1,0.75,1.25``."""
-    try:
-        return tuple(float(number) for number in text.split(","))
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1,0.75.") from error
-
-
-def parse_rgb(text: str) -> tuple[float, float, float]:
-    """``0.5`` or ``0.485,0.456,0.406``."""
-    numbers = parse_numbers(text)
-    if len(numbers) not in (1, 3):
-        raise typer.BadParameter(f"{text!r} is not one number or three.")
-    red, green, blue = numbers * (3 // len(numbers))
-    return red, green, blue
-
-
 @app.command()
 def export(
     network: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A torchvision classifier that ends in global average pooling and one linear or 1x1 layer "
-            "(squeezenet1_1, resnet50, mobilenet_v2, densenet121, googlenet ...), or `demo`.",
+            help="A torchvision classifier (squeezenet1_1, resnet50, vgg16, mobilenet_v2 ...), or `alexnet_plus`, "
+            "`vgg16_fcn`, `demo`. `cam` needs one that ends in global average pooling and one linear or 1x1 layer.",
+            show_default="what a checkpoint of `python -m training` says, else squeezenet1_1",
             rich_help_panel=NETWORK,
         ),
-    ] = "squeezenet1_1",
+    ] = None,
+    method: Annotated[
+        MethodName | None,
+        typer.Option(
+            help="How maps are made: from the last feature map (`cam`), or by gradients.",
+            show_default="the preset's, else cam",
+            rich_help_panel=MAPS,
+        ),
+    ] = None,
     weights: Annotated[
         str,
         typer.Option(help="`imagenet` (downloaded once into TORCH_HOME) or `random`.", rich_help_panel=NETWORK),
@@ -146,6 +132,17 @@ def export(
         typer.Option(help="Views of the photo that maps are averaged over, such as 1,0.5.", rich_help_panel=MAPS),
     ] = None,
     flip: Annotated[bool | None, typer.Option(help="Every view a second time, mirrored.", rich_help_panel=MAPS)] = None,
+    pool: Annotated[
+        int | None,
+        typer.Option(help="saliency, guided: average maps over squares of so many pixels.", rich_help_panel=MAPS),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="gradcam, layercam: the layer; a wrong name lists them all.", rich_help_panel=MAPS),
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="dcsm: the layers that are summed, comma separated.", rich_help_panel=MAPS)
+    ] = None,
     member_weighting: Annotated[
         Weighting | None,
         typer.Option(help="How a group's map comes from its members' maps.", show_default="mean", rich_help_panel=MAPS),
@@ -162,7 +159,7 @@ def export(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Model name in the service. Default: NETWORK_cam.", rich_help_panel=SERVING),
+        typer.Option(help="Model name in the service. Default: NETWORK_METHOD.", rich_help_panel=SERVING),
     ] = None,
     version: Annotated[str, typer.Option(help="Model version.", rich_help_panel=SERVING)] = "1.0",
     runtime: Annotated[
@@ -175,12 +172,16 @@ def export(
         int, typer.Option(min=1, help="How long a batch waits to fill, ms.", rich_help_panel=SERVING)
     ] = Serving().max_batch_delay_ms,
     handler: Annotated[
-        Path, typer.Option(help="Python file of the TorchServe handler.", show_default=False, rich_help_panel=SERVING)
-    ] = HANDLER,
+        Path | None,
+        typer.Option(
+            help="Python file of the TorchServe handler.", show_default="the method's", rich_help_panel=SERVING
+        ),
+    ] = None,
     card: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file with more fields of the model card: photo_task, box_task, refine_side ...",
+            help="YAML file with more fields of the model card (photo_task, refine_side ...), as `weakseg tune` "
+            "writes them. Merged into the preset's.",
             rich_help_panel=SERVING,
         ),
     ] = None,
@@ -188,31 +189,39 @@ def export(
 ) -> None:
     """Turn an image classifier into an archive that TorchServe and the `weakseg` command serve.
 
-    The class activation maps become part of the network's graph, as TorchScript and as ONNX. Both are compared with
-    the network itself; if they disagree, no archive is written.
+    What makes the maps becomes part of the network's graph, backward passes included, as TorchScript and as ONNX. Both
+    are compared with the network itself; if they disagree, no archive is written.
 
-    **ImageNet weights:** `python -m export --network resnet50`
+    **ImageNet weights:** `python -m export --network resnet50`, `python -m export --network vgg16 --method dcsm`
 
     **Your own classifier:** `python -m export --network mobilenet_v2 --checkpoint best.pth --classes names.txt
     --preset weakseg`
     """
-    chosen = PRESETS[preset] if preset else PLAIN
+    chosen = PRESETS[preset] if preset else None
     rgb_mean, rgb_std = (parse_rgb(text) if text else None for text in (mean, std))
-    hw = parse_hw(size) if size else chosen.hw
+    hw = parse_hw(size) if size else chosen and chosen.hw
     steps = _Steps()
     try:
-        cam = _change(
-            chosen.cam,
-            positive_weights=positive_weights,
-            contrast=contrast,
-            similarity=similarity,
-            scales=parse_numbers(scales) if scales else None,
-            flip=flip,
-            member_weighting=member_weighting.value if member_weighting else None,
-            temperature=temperature,
-            size_correction=size_correction,
+        settings = choose_settings(
+            method.value if method else None,
+            chosen and chosen.settings,
+            {
+                "positive_weights": positive_weights,
+                "contrast": contrast,
+                "similarity": similarity,
+                "scales": parse_numbers(scales) if scales else None,
+                "flip": flip,
+                "pool_px": pool,
+                "layer": layer,
+                "layers": parse_names(layers) if layers else None,
+                "member_weighting": member_weighting.value if member_weighting else None,
+                "temperature": temperature,
+                "size_correction": size_correction,
+            },
         )
-        steps("load and split the network")
+        defaults = chosen.card_fields if chosen else METHOD_FIELDS.get(settings.method, {})
+        fields = merge_fields(defaults, read_fields(card) if card else {})
+        steps("load the network")
         classifier = load_classifier(
             network,
             checkpoint or weights,
@@ -223,18 +232,17 @@ def export(
         )
         built = build_archive(
             classifier,
-            name=name or f"{network}_cam",
+            name=name or default_name(classifier.network, settings.method),
             directory=out,
             groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
-            cam=cam,
+            settings=settings,
             hw=hw,
             serving=Serving(workers, batch_size, max_batch_delay),
             handler=handler,
             card_fields={
-                **chosen.card_fields,
-                **_read_card_fields(card),
+                **fields,
                 "version": version,
-                "multi_label": multi_label,
+                "multi_label": multi_label or classifier.multi_label,
                 "runtime": runtime.value,
                 "threads": threads,
             },
@@ -246,7 +254,7 @@ def export(
         raise typer.Exit(1) from error
     steps.finish()
     console.print(_summary(built, classifier), markup=False)
-    if checkpoint and not classes:
+    if checkpoint and classifier.classes[0] == "class 0":
         console.print('Notice: without --classes, the classes are named "class 0", "class 1" ...')
     if classifier.doubt:
         console.print(f"WARNING: {classifier.doubt}", markup=False)
@@ -269,17 +277,8 @@ class _Steps:
             self._started_s = None
 
 
-def _change(cam: CamSettings, **given: Any) -> CamSettings:
-    """The settings with those in place that were given."""
-    return dataclasses.replace(cam, **{name: value for name, value in given.items() if value is not None})
-
-
 def _default_groups(weights: str, checkpoint: Path | None) -> str:
     return "voc" if weights == "imagenet" and checkpoint is None else "none"
-
-
-def _read_card_fields(path: Path | None) -> dict[str, Any]:
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path else {}
 
 
 def _summary(built: BuiltArchive, classifier: Classifier) -> str:

@@ -14,17 +14,19 @@ from pydantic import ValidationError
 
 from export.archive import write_archive
 from export.onnx import export_onnx
-from export.parity import check_parity
-from export.torchscript import export_torchscript
-from weakseg.attribution.cam import CamGraph, CamSettings
-from weakseg.card import ModelCard, Preprocessing
+from export.parity import check_parity, find_example_size
+from export.torchscript import example_inputs, export_torchscript
+from weakseg.attribution.cam import CamSettings
+from weakseg.attribution.graph import GraphSettings, LabelGraph
+from weakseg.attribution.methods import build_graph
+from weakseg.card import Method, ModelCard, Preprocessing
 from weakseg.errors import ModelCardError, ModelError, UnknownClassError
 from weakseg.labels import Vocabulary
 from weakseg.models.classifier import Classifier
 from weakseg.runtime import ONNX_FILE, TORCHSCRIPT_FILE
 from weakseg.voc import voc_groups
 
-HANDLER = Path(__file__).resolve().parents[1] / "handlers" / "cam_handler.py"
+HANDLERS = Path(__file__).resolve().parents[1] / "handlers"
 STEPS = ("build the graph", "TorchScript", "ONNX", "parity", "archive")  # what ``on_step`` is called with, in order
 
 Groups = Mapping[str, Sequence[int]]
@@ -62,32 +64,34 @@ def build_archive(
     name: str,
     directory: Path,
     groups: Groups | None = None,
-    cam: CamSettings | None = None,
+    settings: GraphSettings | None = None,
     hw: tuple[int, int] | None = None,
     serving: Serving | None = None,
-    handler: Path = HANDLER,
+    handler: Path | None = None,
     card_fields: Mapping[str, Any] | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> BuiltArchive:
-    """Export a classifier's class activation maps and pack them as ``directory/name.mar``.
+    """Export a classifier together with what makes its maps, and pack it as ``directory/name.mar``.
 
     Args:
         groups: Group name to class indices.
-        cam: How the maps are made; the paper's plain CAM by default.
+        settings: By which method and how the maps are made; plain class activation maps by default.
         hw: The size that photos are resized to; the one that the network was trained at by default.
-        handler: The Python file of the TorchServe handler.
+        handler: The Python file of the TorchServe handler; the method's by default.
         card_fields: More fields of the model card (version, multi_label, runtime, threads, photo_task, box_task ...);
             those of ``preprocessing`` are merged with the classifier's own.
         on_step: Called with each of STEPS as it starts.
     Raises:
         ParityError: the exported graphs disagree. ModelError: something does not fit. No archive is written or changed.
     """
+    settings = settings or CamSettings()
+    handler = handler or find_handler(settings.method)
     if not handler.is_file():
         raise ModelError(f"There is no handler {handler}. Run from a checkout of weakseg, or give its path.")
-    cam = cam or CamSettings()
-    card = _draft_card(classifier, name, groups or {}, cam, hw or classifier.normalisation.hw, card_fields or {})
+    card = _draft_card(classifier, name, groups or {}, settings, hw or classifier.normalisation.hw, card_fields or {})
     on_step("build the graph")
-    graph = build_graph(classifier, card.vocabulary(), cam, multi_label=card.multi_label)
+    graph = build_graph(classifier, card.vocabulary(), settings, multi_label=card.multi_label)
+    card = card.model_copy(update={"graph": dataclasses.asdict(graph.settings)})  # with the layers that it chose
     with tempfile.TemporaryDirectory() as folder:
         graphs = Path(folder)
         parity = _export(graph, graphs, (card.preprocessing.height, card.preprocessing.width), on_step)
@@ -100,16 +104,9 @@ def build_archive(
     return BuiltArchive(path, card)
 
 
-def build_graph(classifier: Classifier, vocabulary: Vocabulary, cam: CamSettings, *, multi_label: bool) -> CamGraph:
-    """The eager graph of a classifier, as it is exported."""
-    return CamGraph(
-        classifier.split,
-        vocabulary,
-        mean=classifier.normalisation.mean,
-        std=classifier.normalisation.std,
-        settings=cam,
-        multi_label=multi_label,
-    )
+def find_handler(method: Method) -> Path:
+    """The TorchServe handler of a method's family."""
+    return HANDLERS / ("cam_handler.py" if method == "cam" else "gradient_handler.py")
 
 
 def read_groups(choice: str, class_names: Sequence[str]) -> dict[str, list[int]]:
@@ -136,7 +133,7 @@ def _draft_card(
     classifier: Classifier,
     name: str,
     groups: Groups,
-    cam: CamSettings,
+    settings: GraphSettings,
     hw: tuple[int, int],
     more: Mapping[str, Any],
 ) -> ModelCard:
@@ -145,11 +142,10 @@ def _draft_card(
     fields = {
         "name": name,
         "network": classifier.network,
-        "method": "cam",
+        "method": settings.method,
         "classes": classifier.classes,
         "groups": groups,
         "weights": classifier.weights,
-        "graph": dataclasses.asdict(cam),
         **more,
         "preprocessing": Preprocessing(**{**more.get("preprocessing", {}), **own}),
     }
@@ -160,11 +156,14 @@ def _draft_card(
         raise ModelCardError(f"{'.'.join(map(str, first['loc']))} = {first['input']!r:.80}: {first['msg']}.") from error
 
 
-def _export(graph: CamGraph, folder: Path, hw: tuple[int, int], on_step: Callable[[str], None]) -> dict[str, object]:
+def _export(
+    graph: LabelGraph[Any], folder: Path, hw: tuple[int, int], on_step: Callable[[str], None]
+) -> dict[str, object]:
     torchscript, onnx = folder / TORCHSCRIPT_FILE, folder / ONNX_FILE
+    inputs = example_inputs(find_example_size(graph, hw))
     on_step("TorchScript")
-    export_torchscript(graph, torchscript)
+    export_torchscript(graph, torchscript, inputs)
     on_step("ONNX")
-    export_onnx(torchscript, onnx)
+    export_onnx(torchscript, onnx, inputs)
     on_step("parity")
     return check_parity(graph, torchscript=torchscript.read_bytes(), onnx=onnx.read_bytes(), hw=hw)

@@ -13,6 +13,8 @@ from typing import Any
 from export.build import BuiltArchive, build_archive
 from weakseg.archive import DEFAULT_MODEL
 from weakseg.attribution.cam import CamSettings
+from weakseg.attribution.graph import GraphSettings
+from weakseg.card import Method
 from weakseg.models.classifier import Classifier
 from weakseg.voc import voc_groups
 
@@ -45,12 +47,19 @@ _SQUEEZENET_DEFAULTS: dict[str, Any] = {
 class Preset:
     """How a model's maps are made, the size of its input (None: as trained), and its defaults in the card."""
 
-    cam: CamSettings
+    settings: GraphSettings
     hw: tuple[int, int] | None = None
     card_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-PLAIN = Preset(CamSettings())  # the paper's map and the card's own defaults
+PAPER_RIVALS = 4  # DCSM: the best N of the paper's table
+_SMOOTHED = {"refine": "gaussian", "sigma": 0.04, "threshold": 0.4}
+_GRADIENT_TASKS = {"photo_task": _SMOOTHED, "box_task": _SMOOTHED}
+METHOD_FIELDS: Mapping[Method, Mapping[str, Any]] = {  # defaults in the card of a model without preset
+    "saliency": _GRADIENT_TASKS,
+    "guided": _GRADIENT_TASKS,
+    "dcsm": {"subtract_classes": PAPER_RIVALS},
+}
 PRESETS = {DEFAULT_MODEL: Preset(SQUEEZENET_MAPS, (448, 448), _SQUEEZENET_DEFAULTS)}
 
 
@@ -64,7 +73,7 @@ def build_default_model(
         name=DEFAULT_MODEL,
         directory=directory,
         groups=voc_groups(),
-        cam=preset.cam,
+        settings=preset.settings,
         hw=preset.hw,
         card_fields={**preset.card_fields, "made_of": made_of},
         on_step=on_step,

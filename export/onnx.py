@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from export.torchscript import example_inputs
+from export.torchscript import Inputs, example_inputs
 
 OPSET = 18
 INPUTS = {
@@ -19,7 +19,7 @@ INPUTS = {
 OUTPUTS = {"scores": {0: "B"}, "maps": {0: "B", 1: "K", 2: "map_h", 3: "map_w"}, "chosen": {0: "B", 1: "K"}}
 
 
-def export_onnx(torchscript: Path, path: Path) -> None:
+def export_onnx(torchscript: Path, path: Path, inputs: Inputs | None = None) -> None:
     """Convert a graph written by ``export_torchscript``; B, K, h and w stay dynamic.
 
     PyTorch's older exporter (``dynamo=False``) does this: the newer one ties height and width down where a network
@@ -31,10 +31,11 @@ def export_onnx(torchscript: Path, path: Path) -> None:
         traced = torch.jit.load(torchscript).eval()
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
         warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)  # every second row of a pool
         warnings.filterwarnings("ignore", "no signature found for <torch.ScriptMethod", UserWarning)
         torch.onnx.export(
             traced,
-            example_inputs(),
+            inputs or example_inputs(),
             path,
             dynamo=False,
             opset_version=OPSET,

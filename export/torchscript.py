@@ -12,8 +12,11 @@ from torch import Tensor
 from weakseg.attribution.graph import LabelGraph
 from weakseg.types import NO_LABEL
 
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
+EXAMPLE_HW = (160, 224)
 
-def export_torchscript(graph: LabelGraph[Any], path: Path) -> None:
+
+def export_torchscript(graph: LabelGraph[Any], path: Path, inputs: Inputs | None = None) -> None:
     """Trace the graph and write it. Batch size, image size and number of labels stay dynamic; the graph is unchanged.
 
     Tracing rather than scripting: the feature part comes from torch.fx, which scripts badly, and tracing keeps shapes
@@ -21,14 +24,14 @@ def export_torchscript(graph: LabelGraph[Any], path: Path) -> None:
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
-        traced = torch.jit.trace(graph, example_inputs(), check_trace=False)
+        traced = torch.jit.trace(graph, inputs or example_inputs(), check_trace=False)
         torch.jit.save(traced, path)
 
 
-def example_inputs() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def example_inputs(hw: tuple[int, int] = EXAMPLE_HW) -> Inputs:
     """A batch of two photos, not square, with three labels each: no dimension is 1 or equal to another by chance."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (2, 160, 224, 3), dtype=torch.uint8, generator=generator)
+    images = torch.randint(0, 256, (2, *hw, 3), dtype=torch.uint8, generator=generator)
     labels = torch.tensor([[0, -1, -2], [-1, 0, 1]])  # (B, K)
     among = torch.tensor([[0, 1, NO_LABEL, NO_LABEL, NO_LABEL], [1, 0, 1, 0, NO_LABEL]])  # (B, M)
     rivals = torch.tensor([[-1, -2, -3, NO_LABEL], [-1, -2, -3, -4]])  # (B, N)

@@ -115,9 +115,9 @@ class ModelCard(_Strict):
     made_of: str = Field("", description="Fingerprint of what `./scripts/serve` made it of; empty: somebody else did")
     runtime: Literal["onnx", "torchscript"] = "onnx"
     threads: int = Field(1, ge=1, description="Threads per worker, for the network and for GrabCut")
-    refine_side: int = Field(500, ge=32, description="GrabCut runs at this long side at most, pixels")
+    refine_side: int = Field(500, ge=32, description="CRF and GrabCut run at this long side at most, pixels")
     box_context: float | None = Field(
-        None, ge=0, description="GrabCut sees this much around a box, as a fraction of its sides; none: the whole photo"
+        None, ge=0, description="They see this much around a box, as a fraction of its sides; none: the whole photo"
     )
     tag_threshold: Unit = Field(1.0, description="classes=auto: labels with at least this score beside the best one")
     subtract_classes: int | None = Field(

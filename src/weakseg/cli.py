@@ -7,6 +7,7 @@ import typer
 from weakseg.commands.evaluate import evaluate
 from weakseg.commands.models import models
 from weakseg.commands.segment import segment
+from weakseg.commands.tune import tune
 
 app = typer.Typer(
     name="weakseg",
@@ -18,3 +19,4 @@ app = typer.Typer(
 app.command()(segment)
 app.command()(evaluate)
 app.command()(models)
+app.add_typer(tune, name="tune")

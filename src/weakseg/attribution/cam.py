@@ -31,12 +31,14 @@ One step is one pure function below; :class:`CamGraph` puts them in order.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from weakseg.attribution.graph import TINY, GraphSettings, LabelGraph, Rgb, Wanted, refuse_other_classes
 from weakseg.attribution.placement import merge_views
+from weakseg.card import Method
 from weakseg.errors import ModelError
 from weakseg.labels import Vocabulary
 from weakseg.models.split import SplitNetwork, pool_logits, rectified_class_maps
@@ -56,6 +58,7 @@ class CamSettings(GraphSettings):
         similarity: Average the map over cells with similar features.
     """
 
+    method: ClassVar[Method] = "cam"
     positive_weights: bool = False
     contrast: float = 0.0
     similarity: bool = False

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from weakseg.card import Method
 from weakseg.errors import ModelError
 from weakseg.labels import Vocabulary
 
@@ -39,6 +40,7 @@ class GraphSettings:
             share classes then. See :func:`score_labels`.
     """
 
+    method: ClassVar[Method]
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     member_weighting: Literal["mean", "softmax"] = "mean"
@@ -97,6 +99,7 @@ class LabelGraph(nn.Module, Generic[LookT]):
         ModelError: groups do not fit the settings.
     """
 
+    jumps: ClassVar[bool] = False  # whether rounding alone may change a map by more than rounding
     mean: Tensor  # (3, 1, 1), in [0, 255]
     std: Tensor  # (3, 1, 1), in [0, 255]
     membership: Tensor  # (L, C) bool

@@ -6,24 +6,35 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from weakseg.evaluation.counting import Record
+
+class Countable(Protocol):
+    """A dataclass of what one photo adds to the results; made again by ``kind(**record.as_dict())``."""
+
+    image: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+
+
+Kept = TypeVar("Kept", bound=Countable)
 
 # Changing these files changes no count.
 _REPORTING = {"cli.py", "report.py", "run.py", "results.py", "tables.py", "plots.py", "gallery.py", "page.py"}
 
 
-class RecordFile:
+class RecordFile(Generic[Kept]):
     """Append-only. The first line holds the fingerprint of everything that the counts depend on.
 
     A run that is killed may leave half a line at the end: it is cut off when the file is opened again.
     """
 
-    def __init__(self, path: Path, fingerprint: str, *, restart: bool = False) -> None:
+    def __init__(self, path: Path, fingerprint: str, kind: type[Kept], *, restart: bool = False) -> None:
         """Open or start the file.
 
         Args:
+            kind: Of the records.
             fingerprint: A file with another one is overwritten; see ``started_anew``.
             restart: Overwrite in any case.
         """
@@ -31,11 +42,11 @@ class RecordFile:
         lines = _complete_lines(path)
         same = bool(lines) and lines[0] == _header(fingerprint)
         self.started_anew = bool(lines) and not same  # the file was of another evaluation
-        records = _parse(lines[1:]) if same and not restart else []
+        records = _parse(lines[1:], kind) if same and not restart else []
         self.finished = {record.image: record for record in records}
         self._rewrite([_header(fingerprint), *map(_as_line, records)])
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Kept) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(_as_line(record) + "\n")
         self.finished[record.image] = record
@@ -63,16 +74,16 @@ def _header(fingerprint: str) -> str:
     return json.dumps({"fingerprint": fingerprint})
 
 
-def _as_line(record: Record) -> str:
+def _as_line(record: Countable) -> str:
     return json.dumps(record.as_dict(), separators=(",", ":"))
 
 
-def _parse(lines: list[str]) -> list[Record]:
+def _parse(lines: list[str], kind: type[Kept]) -> list[Kept]:
     """Records up to the first line that is broken: photos of later lines are simply done again."""
     records = []
     for line in lines:
         try:
-            records.append(Record(**json.loads(line)))
+            records.append(kind(**json.loads(line)))
         except (ValueError, TypeError):
             break
     return records

@@ -6,6 +6,7 @@ import json
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -194,4 +195,5 @@ def software_versions() -> dict[str, str]:
         "opencv": cv2.__version__,
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
+        "pydensecrf2": version("pydensecrf2"),
     }

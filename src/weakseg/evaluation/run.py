@@ -14,14 +14,15 @@ from typing import Any
 from weakseg.archive import find_archive, open_archive
 from weakseg.card import ModelCard
 from weakseg.errors import DataError
-from weakseg.evaluation.counting import Plan
-from weakseg.evaluation.evaluator import ArchiveOpener, count_cores, evaluate
+from weakseg.evaluation.counting import Plan, Record
+from weakseg.evaluation.evaluator import ArchiveOpener, evaluate
 from weakseg.evaluation.gallery import draw_gallery
 from weakseg.evaluation.records import RecordFile, take_fingerprint
 from weakseg.evaluation.report import write_report
 from weakseg.evaluation.results import Document, build_results, read_thresholds, software_versions
 from weakseg.evaluation.techniques import SWEEP_SIDE_PX
 from weakseg.evaluation.voc import Sample, read_split
+from weakseg.evaluation.workers import count_cores
 from weakseg.voc import VOC_CLASSES
 
 
@@ -75,7 +76,7 @@ def run(order: Order, say: Callable[[str], None]) -> Document:
     plan = Plan(choose_classes(order.over, samples), order.options, order.refines, order.sweep, order.sweep_side_px)
     _check(card, plan)
     fingerprint = take_fingerprint(model, _inputs(order, samples, plan))
-    records = RecordFile(order.out / "records.jsonl", fingerprint, restart=order.restart)
+    records = RecordFile(order.out / "records.jsonl", fingerprint, Record, restart=order.restart)
     _announce(records, order, len(samples), say)
     found = evaluate(ArchiveOpener(model), samples, plan, records, jobs=order.jobs or count_cores())
     results = build_results(card, found, plan, split=order.split, command=command_line(order), chosen=chosen)
@@ -149,7 +150,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _announce(records: RecordFile, order: Order, count: int, say: Callable[[str], None]) -> None:
+def _announce(records: RecordFile[Record], order: Order, count: int, say: Callable[[str], None]) -> None:
     if records.finished:
         say(f"{len(records.finished)} of {count} photos are finished already; --restart forgets them.")
     elif records.started_anew:

@@ -76,7 +76,7 @@ def split_network(model: nn.Module, name: str) -> SplitNetwork:
             give the logits of the whole.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    graph = trace_network(model, name)
+    graph = trace_steps(model, name)
     tail = _walk_back(graph, model, name)
     features = _cut(model, graph, tail.feature_map)
     state = model.state_dict()
@@ -92,7 +92,7 @@ class _Tracer(fx.Tracer):
         return isinstance(module, (nn.LayerNorm, nn.Flatten)) or super().is_leaf_module(module, qualified_name)
 
 
-def trace_network(model: nn.Module, name: str) -> fx.Graph:
+def trace_steps(model: nn.Module, name: str) -> fx.Graph:
     """What a network does, step by step.
 
     Raises:

@@ -10,7 +10,9 @@ from weakseg.errors import ShapeMismatchError
 from weakseg.refine.crf import Kernels
 from weakseg.types import Rgb
 
-_MOST_WIDTHS = 2500  # kernel widths across the photo, or the range of colours: the lattice counts in 16 bits, and would crash
+_MOST_WIDTHS = (
+    2500  # kernel widths across the photo, or the range of colours: the lattice counts in 16 bits, and would crash
+)
 
 
 def infer_densecrf(logits: NDArray[np.float32], rgb: Rgb, kernels: Kernels, *, steps: int) -> NDArray[np.float32]:

@@ -14,11 +14,12 @@ import yaml
 from typer.testing import CliRunner
 
 import export.build
-from export.__main__ import app, parse_hw, parse_numbers, parse_rgb
+from export.__main__ import app
 from export.archive import write_archive
 from export.build import STEPS, BuiltArchive, Serving, build_archive, read_groups
 from export.default_models import SQUEEZENET_MAPS
 from export.onnx import export_onnx
+from export.parsing import parse_hw, parse_numbers, parse_rgb
 from export.torchscript import export_torchscript
 from tests.helpers.queries import ask
 from tests.helpers.tiny_networks import RedGreenNet
@@ -53,7 +54,7 @@ def built(classifier: Classifier, handler: Path, tmp_path: Path) -> BuiltArchive
         name="tiny_cam",
         directory=tmp_path / "store",
         groups={"pair": [0, 2]},
-        cam=CamSettings(flip=True),
+        settings=CamSettings(flip=True),
         serving=Serving(workers=2, batch_size=4, max_batch_delay_ms=7, response_timeout_s=60),
         handler=handler,
         card_fields={"version": "2.1", "photo_task": {"threshold": 0.4}, "box_context": 0.25},
@@ -120,7 +121,7 @@ def test_steps_are_announced_in_order(classifier: Classifier, handler: Path, tmp
 def test_graphs_that_disagree_leave_the_store_as_it_was(
     built: BuiltArchive, classifier: Classifier, handler: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def export_tampered(torchscript: Path, path: Path) -> None:
+    def export_tampered(torchscript: Path, path: Path, _: object) -> None:
         network = RedGreenNet()
         torch.nn.init.constant_(network.head.weight, 0.3)
         other = Classifier("tiny", network, CLASSES, MIDDLE, classifier.weights)
@@ -260,17 +261,17 @@ def test_a_preset_is_the_default_models_recipe_and_flags_beside_it_win(
     common = ["--weights", "random", "--preset", "weakseg"]
     result = CliRunner().invoke(app, common)
     assert result.exit_code == 1
-    assert (seen["cam"], seen["hw"]) == (SQUEEZENET_MAPS, (448, 448))
+    assert (seen["settings"], seen["hw"]) == (SQUEEZENET_MAPS, (448, 448))
     assert (seen["card_fields"]["refine_side"], seen["card_fields"]["box_context"]) == (320, 0.3)
     assert "ModelError: seen [enough]" in result.output.splitlines(), "on a line of its own"
     (tmp_path / "card.yaml").write_text("refine_side: 200\n")
     flags = ["--no-similarity", "--scales", "1", "--size", "64x96", "--card", str(tmp_path / "card.yaml")]
     CliRunner().invoke(app, [*common, *flags])
-    assert seen["cam"] == replace(SQUEEZENET_MAPS, similarity=False, scales=(1.0,))
+    assert seen["settings"] == replace(SQUEEZENET_MAPS, similarity=False, scales=(1.0,))
     assert seen["hw"] == (64, 96)
     assert (seen["card_fields"]["refine_side"], seen["card_fields"]["box_context"]) == (200, 0.3)
     CliRunner().invoke(app, ["--weights", "random"])
-    assert (seen["cam"], seen["hw"]) == (CamSettings(), None)
+    assert (seen["settings"], seen["hw"]) == (CamSettings(), None)
 
 
 def test_a_missing_checkpoint_is_named_before_any_work() -> None:

@@ -1,0 +1,57 @@
+"""Every method by its name: its settings, and the graph that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from weakseg.attribution.cam import CamGraph, CamSettings
+from weakseg.attribution.dcsm import DcsmGraph, DcsmSettings
+from weakseg.attribution.gradcam import GradCamGraph, GradCamSettings
+from weakseg.attribution.gradient import GradientGraph
+from weakseg.attribution.graph import GraphSettings, LabelGraph
+from weakseg.attribution.guided import GuidedGraph, GuidedSettings
+from weakseg.attribution.layercam import LayerCamGraph, LayerCamSettings
+from weakseg.attribution.saliency import SaliencyGraph, SaliencySettings
+from weakseg.card import Method
+from weakseg.labels import Vocabulary
+from weakseg.models.classifier import Classifier
+
+SETTINGS: Mapping[Method, type[GraphSettings]] = {
+    settings.method: settings
+    for settings in (
+        CamSettings,
+        SaliencySettings,
+        GuidedSettings,
+        DcsmSettings,
+        GradCamSettings,
+        LayerCamSettings,
+    )
+}
+_GRADIENTS: Mapping[Method, type[GradientGraph]] = {
+    "saliency": SaliencyGraph,
+    "guided": GuidedGraph,
+    "dcsm": DcsmGraph,
+    "gradcam": GradCamGraph,
+    "layercam": LayerCamGraph,
+}
+
+
+def build_graph(
+    classifier: Classifier, vocabulary: Vocabulary, settings: GraphSettings, *, multi_label: bool
+) -> LabelGraph[Any]:
+    """The eager graph of a classifier, as it is exported.
+
+    Raises:
+        UnsupportedNetworkError: the network has no head for class activation maps, or an operator without gradient.
+        ModelError: classes, groups or settings do not fit the network.
+    """
+    common: dict[str, Any] = {
+        "mean": classifier.normalisation.mean,
+        "std": classifier.normalisation.std,
+        "settings": settings,
+        "multi_label": multi_label,
+    }
+    if isinstance(settings, CamSettings):
+        return CamGraph(classifier.split, vocabulary, **common)
+    return _GRADIENTS[settings.method](classifier.model, classifier.network, vocabulary, **common)
