@@ -40,6 +40,7 @@ def export_graph(graph: nn.Module, path: Path) -> None:
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
         warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
         warnings.filterwarnings("ignore", "no signature found for <torch.ScriptMethod", UserWarning)
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)  # how it writes padding
         torch.jit.save(torch.jit.trace(graph, example, check_trace=False), path.with_suffix(".pt"))
         torch.onnx.export(
             torch.jit.load(path.with_suffix(".pt")).eval(),
