@@ -54,20 +54,18 @@ class Window:
         shifted = [pad_axis(cotangent, self.axis, step, room - step, 0.0) for step in range(steps)]
         phases: list[Tensor] = []
         for phase in range(self.stride):  # every stride-th cell, starting at this one
-            shares = [
-                self._share(shifted[tap // self.stride], masks and masks[tap], tap // self.stride, room, passes)
-                for tap in range(phase, self.size, self.stride)
-            ]
+            shares = []
+            for step, tap in enumerate(range(phase, self.size, self.stride)):
+                share = shifted[step]
+                if masks is not None:
+                    mask = pad_axis(masks[tap].to(share.dtype), self.axis, step, room - step, 0.0)
+                    share = weigh(share, mask, passes)
+                shares.append(share)
             phases.append(reduce(torch.add, shares) if shares else torch.zeros_like(shifted[0]))
         line = interleave(phases, self.axis) if self.stride > 1 else phases[0]
         if self.axis == ROWS:
             return line[:, :, self.padding : self.padding + length]
         return line[:, :, :, self.padding : self.padding + length]
-
-    def _share(self, shifted: Tensor, mask: Tensor | None, step: int, room: int, passes: int) -> Tensor:
-        if mask is None:
-            return shifted
-        return weigh(shifted, pad_axis(mask.to(shifted.dtype), self.axis, step, room - step, 0.0), passes)
 
 
 def windows(call: Call) -> tuple[Window, Window]:
@@ -83,11 +81,12 @@ def windows(call: Call) -> tuple[Window, Window]:
 
 
 class MaxPool(Rule):
-    """The cotangent goes to the window's maximum; of several equal ones to the first, row by row, as in autograd.
+    """The cotangent goes to the window's maximum; of several equal ones to the first, column by column.
 
-    All of them would get it twice and more where a photo is one colour, and so are its features; a runtime's own choice
-    would make results depend on the runtime. Behind a ReLU most ties are between zeros, whose cotangent the ReLU
-    removes whatever is done here.
+    Autograd also takes one of them, the first row by row. Columns go first here because rows, which are whole in
+    memory, are then what is sliced and joined at full size. All of the equal ones would get it twice and more where a
+    photo is one colour, and so are its features; a runtime's own choice would make results depend on the runtime.
+    Behind a ReLU most ties are between zeros, whose cotangent the ReLU removes, whatever is done here.
     """
 
     def __init__(self, rows: Window, columns: Window) -> None:

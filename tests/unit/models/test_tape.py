@@ -116,8 +116,8 @@ def test_the_model_and_the_images_are_left_as_they_were() -> None:
 def test_what_no_layer_depends_on_is_an_error(squeezenet: Tape) -> None:
     values = squeezenet.run(noise(1, (64, 96), torch.float64))
     seed = torch.zeros(1, 1, *values["features_5"].shape[1:], dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"\['features_5'\] do not depend on \['features_12'\]"):
-        squeezenet.pull_back(values, {"features_5": seed}, ["features_12"])
+    with pytest.raises(ValueError, match=r"\['features_5'\] do not depend on \['classifier_2'\]"):
+        squeezenet.pull_back(values, {"features_5": seed}, ["classifier_2"])
     with pytest.raises(ValueError, match="no layer 'conv9'; there are features_0, features_1"):
         squeezenet.pull_back(values, {OUTPUT: torch.zeros(1, 1, 7)}, ["conv9"])
 
@@ -166,12 +166,9 @@ def test_networks_of_one_image_size_are_refused() -> None:
 
 
 def test_a_network_that_torch_fx_does_not_see_as_it_is_is_refused() -> None:
-    class Counting(nn.Module):
-        calls = 0
-
+    class AlwaysDropping(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
-            self.calls += 1
-            return images.mean((2, 3)) * self.calls
+            return nn.functional.dropout(images, 0.5, training=True).mean((2, 3))  # passes for a dropout that is off
 
     with pytest.raises(UnsupportedNetworkError, match="gives logits that differ by"):
-        record_tape(Counting(), "mine")
+        record_tape(AlwaysDropping(), "mine")
