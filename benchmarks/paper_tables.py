@@ -140,10 +140,12 @@ def _slides_row(title: str, figures: dict[int, float], counts: Sequence[int]) ->
 
 
 def _by_refine(document: Document | None) -> dict[str, Document]:
-    """Refinement to what was measured with it, task by task: the one in force, and those of ``--refines``."""
+    """Refinement to what was measured with it, task by task: the one in force, and those of ``--refines``, which come
+    first where one was measured at another threshold."""
     if document is None:
         return {}
-    return {document["known_tags"]["options"]["refine"]: document, **document.get("refines", {})}
+    runs = [document, *document.get("refines", {}).values()]
+    return {found["known_tags"]["options"]["refine"]: found for found in runs}
 
 
 def _subtracted(document: Document) -> int:

@@ -24,7 +24,8 @@ Over = Annotated[
 Refines = Annotated[
     str | None,
     typer.Option(
-        help="Values of --refine, comma separated, to compare on the same maps beside the one in force.",
+        help="Values of --refine, comma separated, to compare on the same maps beside the one in force; with a"
+        " threshold of its own: crf@0.3.",
         show_default="none",
         metavar="TEXT",
     ),
@@ -100,7 +101,7 @@ def evaluate(
 
     - `weakseg evaluate --voc DIR --split val --out out/val`
 
-    - `weakseg evaluate --voc DIR --split val --refines none,grabcut --gallery --out out/val`
+    - `weakseg evaluate --voc DIR --split val --refines none@0.2,gaussian,crf --gallery --out out/val`
 
     - `weakseg evaluate --voc DIR --split train_official --sweep --out out/train`
 

@@ -33,7 +33,7 @@ class Plan:
     Args:
         over: VOC classes of the known-tags task and of the object task.
         flags: Options as a caller would send them (refine, grabcut_mode, iterations, threshold).
-        refines: Values of the option ``refine`` to try beside the one in force, on the same maps.
+        refines: What to try beside the refinement in force, on the same maps; see `with_refine`.
         sweep: Whether to run the paper's techniques too.
         sweep_side_px: GrabCut's long side in the sweep, at most.
     """
@@ -45,8 +45,10 @@ class Plan:
     sweep_side_px: int = SWEEP_SIDE_PX
 
     def with_refine(self, refine: str) -> Plan:
-        """The same requests with another refinement; the other flags stay."""
-        return dataclasses.replace(self, flags={**self.flags, "refine": refine})
+        """The same requests with another refinement, and with another threshold for ``crf@0.3``; other flags stay."""
+        name, _, threshold = refine.partition("@")
+        changed = {"refine": name, "threshold": threshold} if threshold else {"refine": name}
+        return dataclasses.replace(self, flags={**self.flags, **changed})
 
     def options(self, classes: str, box: str | None = None) -> Options:
         return parse_options({**self.flags, "classes": classes, **({"box": box} if box else {})})

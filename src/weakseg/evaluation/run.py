@@ -34,7 +34,7 @@ class Order:
         model: Name in ``store``, or path of an archive.
         options: Options of every request (refine, grabcut_mode, iterations, threshold) as text.
         over: VOC classes; None: those that have boxes in the split.
-        refines: More values of the option ``refine``, on the same maps.
+        refines: More values of the option ``refine``, on the same maps, some with a threshold: ``crf@0.3``.
         every: Use each n-th photo of the split.
         gallery_images: Rows of the gallery's three parts; 0: no gallery.
         jobs: Worker processes; None: one per core.

@@ -42,6 +42,11 @@ def test_train_and_test_side_by_side_with_the_papers_figures() -> None:
     assert "| Technique" in table.to_markdown()
 
 
+def test_a_threshold_of_its_own_comes_first() -> None:
+    (table,) = make_saliency_tables([document("val", refines={"none@0.1": tasks(0.25, "none")})], "val")
+    assert table.rows[0]["Precision (Test)"] == "0.25 (0.53)"
+
+
 def test_one_table_for_each_model() -> None:
     tables = make_saliency_tables([document("val"), document("val", model="other")], "val")
     assert [table.title.split(":")[0] for table in tables] == ["m 1.0", "other 1.0"]

@@ -246,3 +246,11 @@ def test_flags_that_contradict_a_refinement_are_found_before_any_work(bench: Ben
 
 def test_the_document_keeps_the_flags(bench: Bench) -> None:
     assert evaluate(bench, options={"threshold": "0.6"})["flags"] == {"threshold": "0.6"}
+
+
+def test_a_refinement_at_a_threshold_of_its_own(bench: Bench) -> None:
+    results = evaluate(bench, refines=("none@0.9", "none"))
+    found = results["refines"]["none@0.9"]["known_tags"]
+    assert found["options"] == {"refine": "none", "threshold": 0.9}
+    assert found == evaluate(bench, options={"threshold": "0.9"})["known_tags"]
+    assert results["refines"]["none"]["known_tags"]["options"]["threshold"] == 0.5
