@@ -39,11 +39,11 @@ ONNX_MANY = f"ONNX Runtime, K = {PASSES}"
 CAPTUM, GRADCAM = "captum Saliency", "pytorch-grad-cam GradCAM"
 
 SPEED_NOTE = (
-    "Milliseconds per batch, medians; ratios are medians over rounds, each round against itself. The exported graphs and "
-    "captum's `Saliency` compute the same: the absolute gradient of one class per image with respect to the pixels "
-    "(the graphs: its maximum over colours as well). `GradCAM`, the cheapest gradient method of pytorch-grad-cam, weighs "
-    "the last feature maps by their gradients; its `backward()` goes through the whole network and leaves the gradients "
-    "of all weights. Aim: ONNX Runtime at most half of either."
+    "Milliseconds per batch, medians; ratios are medians over rounds, each round against itself. The exported graphs "
+    "and captum's `Saliency` compute the same: the absolute gradient of one class per image with respect to the pixels "
+    "(the graphs: its maximum over colours as well). `GradCAM`, the cheapest gradient method of pytorch-grad-cam, "
+    "weighs the last feature maps by their gradients; its `backward()` goes through the whole network and leaves the "
+    "gradients of all weights. Aim: ONNX Runtime at most half of either."
 )
 PASSES_NOTE = (
     f"`limit`: (1 + {PASSES}) / (1 + 1), one forward and K backward passes of the same length; masks that all passes "
