@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +14,7 @@ from export.build import BuiltArchive, Serving, build_archive, read_groups
 from export.default_models import METHOD_FIELDS, PRESETS
 from export.fields import merge_fields, read_fields
 from export.parsing import choose_settings, default_name, parse_hw, parse_names, parse_numbers, parse_rgb
+from export.steps import Steps
 from weakseg.attribution.methods import SETTINGS
 from weakseg.errors import WeaksegError
 from weakseg.models.classifier import Classifier, load_classifier
@@ -44,13 +44,14 @@ class RuntimeName(StrEnum):
 @app.command()
 def export(
     network: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A torchvision classifier (squeezenet1_1, resnet50, vgg16, mobilenet_v2 ...), or `demo`. `cam` needs "
-            "one that ends in global average pooling and one linear or 1x1 layer.",
+            help="A torchvision classifier (squeezenet1_1, resnet50, vgg16, mobilenet_v2 ...), or `alexnet_plus`, "
+            "`vgg16_fcn`, `demo`. `cam` needs one that ends in global average pooling and one linear or 1x1 layer.",
+            show_default="what a checkpoint of `python -m training` says, else squeezenet1_1",
             rich_help_panel=NETWORK,
         ),
-    ] = "squeezenet1_1",
+    ] = None,
     method: Annotated[
         MethodName | None,
         typer.Option(
@@ -206,7 +207,7 @@ def export(
     chosen = PRESETS[preset] if preset else None
     rgb_mean, rgb_std = (parse_rgb(text) if text else None for text in (mean, std))
     hw = parse_hw(size) if size else chosen and chosen.hw
-    steps = _Steps()
+    steps = Steps(console)
     try:
         settings = choose_settings(
             method.value if method else None,
@@ -239,7 +240,7 @@ def export(
         )
         built = build_archive(
             classifier,
-            name=name or default_name(network, settings.method),
+            name=name or default_name(classifier.network, settings.method),
             directory=out,
             groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
             settings=settings,
@@ -249,7 +250,7 @@ def export(
             card_fields={
                 **fields,
                 "version": version,
-                "multi_label": multi_label,
+                "multi_label": multi_label or classifier.multi_label,
                 "runtime": runtime.value,
                 "threads": threads,
             },
@@ -261,27 +262,10 @@ def export(
         raise typer.Exit(1) from error
     steps.finish()
     console.print(_summary(built, classifier), markup=False)
-    if checkpoint and not classes:
+    if checkpoint and classifier.classes[0] == "class 0":
         console.print('Notice: without --classes, the classes are named "class 0", "class 1" ...')
     if classifier.doubt:
         console.print(f"WARNING: {classifier.doubt}", markup=False)
-
-
-class _Steps:
-    """Prints each step as it starts and its time when the next one does."""
-
-    def __init__(self) -> None:
-        self._started_s: float | None = None
-
-    def __call__(self, step: str) -> None:
-        self.finish()
-        console.print(f"  {step:<28}", end="")
-        self._started_s = time.perf_counter()
-
-    def finish(self) -> None:
-        if self._started_s is not None:
-            console.print(f"{time.perf_counter() - self._started_s:6.1f} s")
-            self._started_s = None
 
 
 def _default_groups(weights: str, checkpoint: Path | None) -> str:

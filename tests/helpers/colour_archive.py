@@ -21,10 +21,11 @@ CLASSES = ("cat", "dog", "sky")  # red, green, blue; sky is no VOC class
 class ColourNetwork(nn.Module):
     """Scores: mean of each channel. Maps: the channel itself. All in [0, 1]; three labels, no groups."""
 
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor, among: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = images.permute(0, 3, 1, 2).to(torch.float32) / 255  # (B, 3, h, w)
         scores = maps.mean(dim=(2, 3))  # (B, 3)
-        ranked = torch.argsort(scores, dim=1, descending=True)  # (B, 3)
+        competing = torch.gather(scores, 1, among.clamp(min=0)).masked_fill(among < 0, -1)  # (B, M)
+        ranked = torch.gather(among, 1, torch.argsort(competing, dim=1, descending=True))  # (B, M)
         chosen = torch.where(labels < 0, torch.gather(ranked, 1, (-labels - 1).clamp(min=0)), labels)  # (B, K)
         index = chosen[:, :, None, None].expand(-1, -1, maps.size(2), maps.size(3))  # (B, K, h, w)
         return scores, torch.gather(maps, 1, index), chosen

@@ -24,7 +24,7 @@ _CRF_VALUES: Mapping[str, tuple[Value, ...]] = {
     "threshold": tuple(percent / 100 for percent in range(10, 81, 4)),
     "confidence": (3, 5, 7, 10, 14, 20, 28),
     "colour_rgb": (3, 4, 6, 8, 11, 15, 20),
-    "colour_sigma": (0.02, 0.04, 0.07, 0.1, 0.15, 0.25),
+    "colour_sigma": (0.02, 0.04, 0.07, 0.1, 0.15, 0.25, 0.4),
     "colour_weight": (1, 2, 3.5, 5, 7, 10),
     "smooth_weight": (0, 1, 3, 6, 10),
     "smooth_sigma": (0.003, 0.006, 0.012, 0.025),
@@ -109,8 +109,7 @@ def tune_card(card: ModelCard, refine: Refine, point: Point) -> ModelCard:
     }
     if refine is Refine.NONE:
         found["threshold"] = point["threshold"]
-        found["refine_thresholds"] = {name: t for name, t in task.refine_thresholds.items() if name is not refine}
-    else:
+    if refine is not Refine.NONE or refine in task.refine_thresholds:
         found["refine_thresholds"] = {**task.refine_thresholds, refine: point["threshold"]}
     found |= {"sigma": point["sigma"]} if "sigma" in point else {}
     found |= {"crf_levels": point["levels"]} if "levels" in point else {}

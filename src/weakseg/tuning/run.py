@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,17 +85,7 @@ def run(order: Order, say: Callable[[str], None]) -> Document:
     for name in over:
         card.vocabulary().resolve(name)
     axes = choose_axes(order)
-    of_maps = take_fingerprint(model, {"over": over, "photos": _stamps(samples), "software": software_versions()})
-    of_trials = take_fingerprint(
-        model,
-        {
-            "maps": of_maps,
-            "card": card.model_dump(mode="json"),
-            "refine": order.refine,
-            "axes": [[axis.name, axis.values] for axis in axes],
-            "rounds": order.rounds,
-        },
-    )
+    of_maps, of_trials = _take_fingerprints(order, model, card, samples, over, axes)
     folder = MapFolder(order.maps or order.out / "maps", of_maps)
     records = RecordFile(order.out / "trials.jsonl", of_trials, Trial, restart=order.restart)
     _announce(records, order, say)
@@ -106,6 +96,21 @@ def run(order: Order, say: Callable[[str], None]) -> Document:
     document = write_report(order.out, card, order.refine, axes, trials.board, winner, _facts(order, card, samples))
     say(f"{len(samples)} photos, {len(trials.board.points)} points in {time.monotonic() - started:.0f} s")
     return document
+
+
+def _take_fingerprints(
+    order: Order, model: Path, card: ModelCard, samples: Sequence[Sample], over: Sequence[str], axes: Sequence[Axis]
+) -> tuple[str, str]:
+    """Of all that maps depend on, and of all that trials depend on."""
+    of_maps = take_fingerprint(model, {"over": over, "photos": _stamps(samples), "software": software_versions()})
+    of_trials = {
+        "maps": of_maps,
+        "card": card.model_dump(mode="json"),
+        "refine": order.refine,
+        "axes": [[axis.name, axis.values] for axis in axes],
+        "rounds": order.rounds,
+    }
+    return of_maps, take_fingerprint(model, of_trials)
 
 
 def choose_axes(order: Order) -> tuple[Axis, ...]:
@@ -122,9 +127,21 @@ def change_card(card: ModelCard, path: Path | None, side_px: int | None) -> Mode
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
         side = {} if side_px is None else {"refine_side": side_px}
-        return ModelCard.model_validate({**card.model_dump(), **fields, **side})
+        return ModelCard.model_validate(_merge(card.model_dump(), {**fields, **side}))
     except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
         raise DataError(f"{path} holds no fields of a model card: {error}") from error
+
+
+def _merge(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Deeply, as ``python -m export --card`` does."""
+    both = {
+        name: _merge(fields[name], changes[name]) for name in changes if _are_mappings(fields.get(name), changes[name])
+    }
+    return {**fields, **changes, **both}
+
+
+def _are_mappings(*values: Any) -> bool:
+    return all(isinstance(value, Mapping) for value in values)
 
 
 def _check_split(order: Order) -> None:

@@ -47,7 +47,10 @@ def test_every_value_of_the_grid_is_one_that_a_card_and_a_caller_may_choose(refi
 
 @pytest.mark.parametrize(
     ("refine", "thresholds"),
-    [(Refine.NONE, (0.2, {"crf": 0.5})), (Refine.GAUSSIAN, (0.3, {"crf": 0.5, "none": 0.7, "gaussian": 0.2}))],
+    [
+        (Refine.NONE, (0.2, {"crf": 0.5, "none": 0.2})),
+        (Refine.GAUSSIAN, (0.3, {"crf": 0.5, "none": 0.7, "gaussian": 0.2})),
+    ],
 )
 def test_a_threshold_goes_where_its_refinement_looks_for_it(
     refine: Refine, thresholds: tuple[float, dict[str, float]]

@@ -19,7 +19,7 @@ from weakseg.evaluation.run import run as evaluate
 from weakseg.evaluation.workers import Workers
 from weakseg.options import Refine
 from weakseg.tuning import measure
-from weakseg.tuning.run import Order, run
+from weakseg.tuning.run import Order, change_card, run
 
 GRID = (
     "{threshold: [0.5], confidence: [7, 14], smooth_weight: [0, 3], colour_weight: [5], colour_rgb: [8], steps: [1, 2]}"
@@ -141,6 +141,17 @@ def test_everything_that_goes_to_another_process_can_go_there(
 def test_it_does_not_choose_on_photos_that_results_are_reported_on(order: Order, split: str) -> None:
     with pytest.raises(DataError, match="--split train_official"):
         run(replace(order, split=split, even_held_out=False), say_nothing)
+
+
+def test_a_card_file_may_change_a_part_of_a_task(tmp_path: Path) -> None:
+    path = tmp_path / "card.yaml"
+    path.write_text("photo_task: {crf: {steps: 3}}\n")
+    before = colour_card(photo_task={"threshold": 0.6, "crf": {"confidence": 9}})
+    after = change_card(before, path, 77).model_dump()
+    assert after["photo_task"]["crf"].pop("steps") == 3
+    assert after.pop("refine_side") == 77
+    expected = before.model_dump(exclude={"refine_side": True, "photo_task": {"crf": {"steps"}}})
+    assert after == expected
 
 
 def test_a_card_file_that_is_none(order: Order) -> None:
