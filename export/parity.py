@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 
@@ -17,7 +18,10 @@ from weakseg.runtime import OnnxRuntime, Runtime, TorchScriptRuntime
 from weakseg.types import NO_LABEL, GraphOutput, Query
 
 TOLERANCE = 1e-4  # absolute, on scores and maps, which all lie in [0, 1]
-JUMP_TOLERANCE = 2e-3  # absolute, on the mean difference over a map that may jump: see weakseg.attribution.gradient
+# Of maps that may jump (see weakseg.attribution.gradient), on the mean difference over a map: where the largest value
+# jumps, the whole map is divided by another one. Half of all comparisons must do much better.
+JUMP_TOLERANCE = 2e-2
+MEDIAN_JUMP_TOLERANCE = 1e-3
 BATCH_SIZES = (1, 3)
 LABEL_COUNTS = (1, 4)
 
@@ -40,7 +44,7 @@ def check_parity(
         ParityError: shapes or chosen labels differ, or a score or map differs by more than the tolerance; says where.
     """
     sizes = [size for size in parity_sizes(hw) if fits(graph, size)]
-    largest = {name: {"scores": 0.0, "maps": 0.0} for name in ("torchscript", "onnx")}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in ("torchscript", "onnx")}
     with one_thread():
         runtimes: list[Runtime] = [
             TorchScriptRuntime(torchscript, threads=1, gpu=None),
@@ -50,17 +54,32 @@ def check_parity(
             expected = run_eager(graph, images, query)
             for runtime in runtimes:
                 where = f"{runtime.name} at {images.shape}"
-                found = compare(expected, runtime.run(images, query), tolerance, where, jumps=graph.jumps)
-                for name, difference in found.items():
-                    largest[runtime.name][name] = max(largest[runtime.name][name], difference)
+                output = runtime.run(images, query)
+                found[runtime.name].append(compare(expected, output, tolerance, where, jumps=graph.jumps))
+    if graph.jumps:
+        refuse_frequent_jumps(found)
     return {
         "tolerance": tolerance,
         **({"mean_tolerance_of_maps": JUMP_TOLERANCE} if graph.jumps else {}),
         "sizes_hw": [list(size) for size in sizes],
         "batch_sizes": list(BATCH_SIZES),
         "labels": list(LABEL_COUNTS),
-        "largest_difference_from_eager": largest,
+        "largest_difference_from_eager": {
+            runtime: {name: max(each[name] for each in differences) for name in ("scores", "maps")}
+            for runtime, differences in found.items()
+        },
     }
+
+
+def refuse_frequent_jumps(found: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+    """Raises: ParityError: in a runtime, more than half of the comparisons show maps that differ."""
+    for runtime, differences in found.items():
+        median = statistics.median(each["maps"] for each in differences)
+        if not median <= MEDIAN_JUMP_TOLERANCE:
+            raise ParityError(
+                f"{runtime}: maps differ from eager by {median:.2g} on average, in half of the comparisons by more; "
+                f"{MEDIAN_JUMP_TOLERANCE:.2g} is what rounding may do."
+            )
 
 
 @contextmanager

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 import struct
 import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ with warnings.catch_warnings():
     from ts.service import Service
 
 Request = dict[str, Any]
+
+HANDLERS = Path(__file__).parents[2] / "handlers"
 
 
 def request(parameters: dict[str, tuple[Any, str]], **headers: str) -> Request:
@@ -95,11 +99,16 @@ class Reader:
             yield Reply(content_type, status, phrase, headers, self._stream.read(self.number()))
 
 
-@pytest.fixture(scope="module")
-def service(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("model store")
-    with zipfile.ZipFile(tiny_archive) as archive:
-        archive.extractall(folder / "unpacked")
+@contextmanager
+def load_service(archive: Path, handler: str, folder: Path) -> Iterator[Service]:
+    """An archive, unpacked into ``folder`` and loaded as TorchServe's frontend has its worker do it.
+
+    Args:
+        handler: Module name of one of the repository's handlers.
+    """
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(folder / "unpacked")
+    shutil.copy(HANDLERS / f"{handler}.py", folder / "unpacked")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         metrics = MetricsCacheYamlImpl(str(Path(ts.__file__).parent / "configs" / "metrics.yaml"))
@@ -108,13 +117,19 @@ def service(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     sys.path.insert(0, str(folder / "unpacked"))  # as the frontend sets PYTHONPATH
     try:
         loader = ModelLoaderFactory.get_model_loader()
-        loaded = loader.load("tiny_cam", str(folder / "unpacked"), "cam_handler.py", None, 8, metrics_cache=metrics)
+        loaded = loader.load("tiny", str(folder / "unpacked"), f"{handler}.py", None, 8, metrics_cache=metrics)
         loaded.set_cl_socket(None)
         yield loaded
     finally:
         sys.path.remove(str(folder / "unpacked"))
-        sys.modules.pop("cam_handler", None)
+        sys.modules.pop(handler, None)
         cv2.setNumThreads(threads)
+
+
+@pytest.fixture(scope="module")
+def service(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with load_service(tiny_archive, "cam_handler", tmp_path_factory.mktemp("model store")) as loaded:
+        yield loaded
 
 
 def ask(service: Service, *requests: Request) -> list[Reply]:

@@ -112,7 +112,7 @@ def test_layercam_keeps_positive_gradients_position_by_position() -> None:
 
 
 def test_a_layer_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(ModelError, match=r"no layer 'conv5'. It has: features"):
+    with pytest.raises(ModelError, match=r"no layer 'conv5'\. It has: features"):
         GradCamGraph(RedGreenNet(), "tiny", VOCABULARY, settings=GradCamSettings(layer="conv5"), **AS_IT_IS)
 
 
