@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from export.build import BuiltArchive, Serving, build_archive, read_groups
 from export.default_models import METHOD_FIELDS, PRESETS
 from export.fields import merge_fields, read_fields
 from export.parsing import choose_settings, default_name, parse_hw, parse_names, parse_numbers, parse_rgb
-from weakseg.archive import DEFAULT_MODEL
+from export.steps import Steps
 from weakseg.attribution.methods import SETTINGS
 from weakseg.errors import WeaksegError
 from weakseg.models.classifier import Classifier, load_classifier
@@ -34,8 +33,7 @@ class Weighting(StrEnum):
 MethodName = StrEnum("MethodName", {method: method for method in SETTINGS})  # type: ignore[misc]
 
 
-class PresetName(StrEnum):
-    WEAKSEG = DEFAULT_MODEL
+PresetName = StrEnum("PresetName", {name: name for name in PRESETS})  # type: ignore[misc]
 
 
 class RuntimeName(StrEnum):
@@ -46,13 +44,14 @@ class RuntimeName(StrEnum):
 @app.command()
 def export(
     network: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A torchvision classifier (squeezenet1_1, resnet50, vgg16, mobilenet_v2 ...), or `demo`. `cam` needs "
-            "one that ends in global average pooling and one linear or 1x1 layer.",
+            help="A torchvision classifier (squeezenet1_1, resnet50, vgg16, mobilenet_v2 ...), or `alexnet_plus`, "
+            "`vgg16_fcn`, `demo`. `cam` needs one that ends in global average pooling and one linear or 1x1 layer.",
+            show_default="what a checkpoint of `python -m training` says, else squeezenet1_1",
             rich_help_panel=NETWORK,
         ),
-    ] = "squeezenet1_1",
+    ] = None,
     method: Annotated[
         MethodName | None,
         typer.Option(
@@ -104,9 +103,18 @@ def export(
     preset: Annotated[
         PresetName | None,
         typer.Option(
-            help="Maps, size and the card's defaults (levels, refine_side, box_context ...) of the service's default "
-            "model, for any classifier. What is given beside it wins.",
+            help="Maps, size and the card's defaults (levels, refine_side, box_context ...) of one of the service's "
+            "own models; that of `weakseg` suits any classifier. What is given beside it wins.",
             show_default="the paper's plain maps",
+            rich_help_panel=MAPS,
+        ),
+    ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="YAML file with settings of the maps, as a card has them under `graph`; flags beside it win.",
             rich_help_panel=MAPS,
         ),
     ] = None,
@@ -199,11 +207,12 @@ def export(
     chosen = PRESETS[preset] if preset else None
     rgb_mean, rgb_std = (parse_rgb(text) if text else None for text in (mean, std))
     hw = parse_hw(size) if size else chosen and chosen.hw
-    steps = _Steps()
+    steps = Steps(console)
     try:
         settings = choose_settings(
             method.value if method else None,
             chosen and chosen.settings,
+            read_fields(maps) if maps else {},
             {
                 "positive_weights": positive_weights,
                 "contrast": contrast,
@@ -231,7 +240,7 @@ def export(
         )
         built = build_archive(
             classifier,
-            name=name or default_name(network, settings.method),
+            name=name or default_name(classifier.network, settings.method),
             directory=out,
             groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
             settings=settings,
@@ -241,7 +250,7 @@ def export(
             card_fields={
                 **fields,
                 "version": version,
-                "multi_label": multi_label,
+                "multi_label": multi_label or classifier.multi_label,
                 "runtime": runtime.value,
                 "threads": threads,
             },
@@ -253,27 +262,10 @@ def export(
         raise typer.Exit(1) from error
     steps.finish()
     console.print(_summary(built, classifier), markup=False)
-    if checkpoint and not classes:
+    if checkpoint and classifier.classes[0] == "class 0":
         console.print('Notice: without --classes, the classes are named "class 0", "class 1" ...')
     if classifier.doubt:
         console.print(f"WARNING: {classifier.doubt}", markup=False)
-
-
-class _Steps:
-    """Prints each step as it starts and its time when the next one does."""
-
-    def __init__(self) -> None:
-        self._started_s: float | None = None
-
-    def __call__(self, step: str) -> None:
-        self.finish()
-        console.print(f"  {step:<28}", end="")
-        self._started_s = time.perf_counter()
-
-    def finish(self) -> None:
-        if self._started_s is not None:
-            console.print(f"{time.perf_counter() - self._started_s:6.1f} s")
-            self._started_s = None
 
 
 def _default_groups(weights: str, checkpoint: Path | None) -> str:

@@ -17,7 +17,7 @@ from export.onnx import export_onnx
 from export.parity import check_parity, find_example_size
 from export.torchscript import example_inputs, export_torchscript
 from weakseg.attribution.cam import CamSettings
-from weakseg.attribution.graph import GraphSettings, LabelGraph
+from weakseg.attribution.graph import GraphSettings, MapGraph
 from weakseg.attribution.methods import build_graph
 from weakseg.card import Method, ModelCard, Preprocessing
 from weakseg.errors import ModelCardError, ModelError, UnknownClassError
@@ -85,13 +85,30 @@ def build_archive(
         ParityError: the exported graphs disagree. ModelError: something does not fit. No archive is written or changed.
     """
     settings = settings or CamSettings()
-    handler = handler or find_handler(settings.method)
-    if not handler.is_file():
-        raise ModelError(f"There is no handler {handler}. Run from a checkout of weakseg, or give its path.")
     card = _draft_card(classifier, name, groups or {}, settings, hw or classifier.normalisation.hw, card_fields or {})
     on_step("build the graph")
     graph = build_graph(classifier, card.vocabulary(), settings, multi_label=card.multi_label)
     card = card.model_copy(update={"graph": dataclasses.asdict(graph.settings)})  # with the layers that it chose
+    return pack(graph, card, directory, on_step, serving=serving, handler=handler)
+
+
+def pack(
+    graph: MapGraph,
+    card: ModelCard,
+    directory: Path,
+    on_step: Callable[[str], None],
+    *,
+    serving: Serving | None = None,
+    handler: Path | None = None,
+) -> BuiltArchive:
+    """Export a graph, compare what came out with it, and archive both files with the card.
+
+    Raises:
+        ParityError, ModelError: as `build_archive`.
+    """
+    handler = handler or find_handler(card.method)
+    if not handler.is_file():
+        raise ModelError(f"There is no handler {handler}. Run from a checkout of weakseg, or give its path.")
     with tempfile.TemporaryDirectory() as folder:
         graphs = Path(folder)
         parity = _export(graph, graphs, (card.preprocessing.height, card.preprocessing.width), on_step)
@@ -99,7 +116,7 @@ def build_archive(
         on_step("archive")
         config = card.to_yaml((serving or Serving()).as_dict())
         path = write_archive(
-            name=name, version=card.version, graphs=graphs, config=config, handler=handler, directory=directory
+            name=card.name, version=card.version, graphs=graphs, config=config, handler=handler, directory=directory
         )
     return BuiltArchive(path, card)
 
@@ -156,9 +173,7 @@ def _draft_card(
         raise ModelCardError(f"{'.'.join(map(str, first['loc']))} = {first['input']!r:.80}: {first['msg']}.") from error
 
 
-def _export(
-    graph: LabelGraph[Any], folder: Path, hw: tuple[int, int], on_step: Callable[[str], None]
-) -> dict[str, object]:
+def _export(graph: MapGraph, folder: Path, hw: tuple[int, int], on_step: Callable[[str], None]) -> dict[str, object]:
     torchscript, onnx = folder / TORCHSCRIPT_FILE, folder / ONNX_FILE
     inputs = example_inputs(find_example_size(graph, hw))
     on_step("TorchScript")

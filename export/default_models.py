@@ -13,6 +13,7 @@ from typing import Any
 from export.build import BuiltArchive, build_archive
 from weakseg.archive import DEFAULT_MODEL
 from weakseg.attribution.cam import CamSettings
+from weakseg.attribution.fusion import FusionSettings, Part
 from weakseg.attribution.graph import GraphSettings
 from weakseg.card import Method
 from weakseg.models.classifier import Classifier
@@ -26,6 +27,18 @@ SQUEEZENET_MAPS = CamSettings(
     member_weighting="softmax",
     temperature=2.0,
     size_correction=0.75,
+)
+SQUEEZENET_FUSION = FusionSettings(
+    positive_weights=True,
+    contrast=0.9,
+    similarity=True,
+    member_weighting="softmax",
+    temperature=2.0,
+    size_correction=0.75,
+    parts=(Part("cat_6", sigma=0.03, reduce="mean"),),  # the last but one Fire module: a short way back
+    damping=0.8,
+    damping_reach=0.1,
+    spread_layer="cat_6",
 )
 _SQUEEZENET_DEFAULTS: dict[str, Any] = {
     "refine_side": 320,
@@ -60,7 +73,10 @@ METHOD_FIELDS: Mapping[Method, Mapping[str, Any]] = {  # defaults in the card of
     "guided": _GRADIENT_TASKS,
     "dcsm": {"subtract_classes": PAPER_RIVALS},
 }
-PRESETS = {DEFAULT_MODEL: Preset(SQUEEZENET_MAPS, (448, 448), _SQUEEZENET_DEFAULTS)}
+PRESETS = {
+    DEFAULT_MODEL: Preset(SQUEEZENET_MAPS, (448, 448), _SQUEEZENET_DEFAULTS),
+    "squeezenet_fusion": Preset(SQUEEZENET_FUSION, (448, 448), _SQUEEZENET_DEFAULTS),
+}
 
 
 def build_default_model(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from export.torchscript import EXAMPLE_HW
-from weakseg.attribution.graph import LabelGraph
+from weakseg.attribution.graph import MapGraph
 from weakseg.errors import ModelError, ParityError
 from weakseg.runtime import OnnxRuntime, Runtime, TorchScriptRuntime
 from weakseg.types import NO_LABEL, GraphOutput, Query
@@ -27,7 +26,7 @@ Size = tuple[int, int]
 
 
 def check_parity(
-    graph: LabelGraph[Any], *, torchscript: bytes, onnx: bytes, hw: tuple[int, int], tolerance: float = TOLERANCE
+    graph: MapGraph, *, torchscript: bytes, onnx: bytes, hw: tuple[int, int], tolerance: float = TOLERANCE
 ) -> dict[str, object]:
     """Compare three runtimes on two image sizes x two batch sizes x two numbers of labels x two kinds of picture.
 
@@ -75,7 +74,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_eager(graph: LabelGraph[Any], images: Images, query: Query) -> GraphOutput:
+def run_eager(graph: MapGraph, images: Images, query: Query) -> GraphOutput:
     """The graph as PyTorch runs it, on NumPy arrays."""
     fed = (images, query.labels, query.among, query.rivals)
     with torch.inference_mode():
@@ -113,7 +112,7 @@ def _difference(
     return difference
 
 
-def find_example_size(graph: LabelGraph[Any], hw: Size) -> Size:
+def find_example_size(graph: MapGraph, hw: Size) -> Size:
     """A size to trace the graph at: small, if the network takes it, as tracing keeps sizes dynamic.
 
     Raises:
@@ -127,7 +126,7 @@ def find_example_size(graph: LabelGraph[Any], hw: Size) -> Size:
     return EXAMPLE_HW if fits(graph, EXAMPLE_HW) else parity_sizes(hw)[0]
 
 
-def fits(graph: LabelGraph[Any], hw: Size) -> bool:
+def fits(graph: MapGraph, hw: Size) -> bool:
     """Whether the network takes images of this size."""
     images = np.zeros((1, *hw, 3), np.uint8)
     first = np.zeros((1, 1), np.int64)

@@ -45,11 +45,14 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def choose_settings(method: Method | None, preset: GraphSettings | None, given: Mapping[str, Any]) -> GraphSettings:
+def choose_settings(
+    method: Method | None, preset: GraphSettings | None, from_file: Mapping[str, Any], flags: Mapping[str, Any]
+) -> GraphSettings:
     """A preset's settings, or the method's plain ones (by default CAM's), with those in place that were given.
 
     Args:
-        given: Name of a setting to its value; None: not given.
+        from_file: Name of a setting to its value.
+        flags: Likewise, and stronger; None: not given.
     Raises:
         ModelError: a preset of another method, or a setting that the method has not.
     """
@@ -57,7 +60,8 @@ def choose_settings(method: Method | None, preset: GraphSettings | None, given: 
     if method not in (None, base.method):
         raise ModelError(f"The preset makes {base.method} maps: give it without --method {method}.")
     known = {field.name for field in dataclasses.fields(base)}
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in from_file.items()}
+    changes |= {name: value for name, value in flags.items() if value is not None}
     if unknown := set(changes) - known:
         raise ModelError(f"{base.method} maps have no setting {sorted(unknown)[0]!r}. They have: {sorted(known)}.")
     return dataclasses.replace(base, **changes)

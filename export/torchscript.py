@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from weakseg.attribution.graph import LabelGraph
+from weakseg.attribution.graph import MapGraph
 from weakseg.types import NO_LABEL
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 EXAMPLE_HW = (160, 224)
 
 
-def export_torchscript(graph: LabelGraph[Any], path: Path, inputs: Inputs | None = None) -> None:
+def export_torchscript(graph: MapGraph, path: Path, inputs: Inputs | None = None) -> None:
     """Trace the graph and write it. Batch size, image size and number of labels stay dynamic; the graph is unchanged.
 
     Tracing rather than scripting: the feature part comes from torch.fx, which scripts badly, and tracing keeps shapes

@@ -7,10 +7,14 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weakseg.archive import DEFAULT_MODEL, open_archive, read_config
 from weakseg.card import CARD_KEY, ModelCard
-from weakseg.errors import ModelError, WeightsUnavailableError
+from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailableError
+
+if TYPE_CHECKING:
+    from weakseg.models.classifier import Classifier
 
 # Whatever needs PyTorch is imported where something is built: it takes seconds, and most starts build nothing.
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +64,48 @@ def ensure_archive(name: str, store: Path, report: Report, *, demo: bool = True)
             " --store."
         )
     return open_archive(store / f"{name}.mar").card
+
+
+def archive_checkpoint(checkpoint: Path, store: Path, report: Report, *, method: str | None) -> str:
+    """Export what ``python -m training`` wrote into the store, over what has its name there. Returns: the name.
+
+    Args:
+        method: How maps are made; none: class activation maps where the network ends as they need, else saliency.
+    Raises:
+        ModelError: no checkpoint of ours, an unknown method, or one that does not suit the network.
+    """
+    from export.build import build_archive
+    from export.default_models import METHOD_FIELDS
+    from export.parsing import choose_settings, default_name
+    from weakseg.attribution.methods import SETTINGS
+    from weakseg.models.classifier import load_classifier
+
+    classifier = load_classifier(None, checkpoint)
+    method = method or _suitable_method(classifier, report)
+    known = {str(name): name for name in SETTINGS}
+    if method not in known:
+        raise ModelError(f"--method {method}: give one of {', '.join(known)}.")
+    settings = choose_settings(known[method], None, {})
+    name = default_name(classifier.network, settings.method)
+    store.mkdir(parents=True, exist_ok=True)
+    build_archive(
+        classifier,
+        name=name,
+        directory=store,
+        settings=settings,
+        card_fields={**METHOD_FIELDS.get(settings.method, {}), "multi_label": classifier.multi_label},
+        on_step=lambda step: report(f"{name}: {step}"),
+    )
+    return name
+
+
+def _suitable_method(classifier: Classifier, report: Report) -> str:
+    try:
+        classifier.split  # noqa: B018  (cut where it is first asked for)
+    except UnsupportedNetworkError as error:
+        report(f"Saliency maps, as the network does not suit class activation maps: {error}")
+        return "saliency"
+    return "cam"
 
 
 def sample_drawing(store: Path) -> Path:

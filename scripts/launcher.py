@@ -41,6 +41,21 @@ def serve(
     models: Annotated[
         str, typer.Option(help="Models to serve, with commas: archives of the store by name.")
     ] = archives.DEFAULT_MODEL,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Export and serve this checkpoint of `python -m training` (best.pt), instead of --models.",
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="How its maps are made: cam, saliency, guided, dcsm, gradcam, layercam.",
+            show_default="cam where the network suits, else saliency",
+        ),
+    ] = None,
     port: Annotated[
         int,
         typer.Option(
@@ -63,10 +78,14 @@ def serve(
     The first start builds what is missing: the environment, the weights, the archive. Later starts reuse it. Without
     --detach the service runs until Ctrl-C.
     """
-    names = tuple(name.strip() for name in models.split(","))
-    wanted = Wanted(names, port, store.resolve(), state.resolve(), config.resolve(), show_logs)
+    if method and not checkpoint:
+        raise typer.BadParameter("--method belongs to --checkpoint; archives have theirs.")
     try:
         with _signals_raise():
+            if checkpoint and not stop:
+                models = archives.archive_checkpoint(checkpoint, store.resolve(), _report, method=method)
+            names = tuple(name.strip() for name in models.split(","))
+            wanted = Wanted(names, port, store.resolve(), state.resolve(), config.resolve(), show_logs)
             if stop:
                 stop_service(wanted.state)
             elif build_only:
@@ -110,11 +129,11 @@ def run_service(wanted: Wanted, *, detach: bool, demo: bool) -> None:
 
 def build_archives(wanted: Wanted, *, demo: bool) -> list[ModelCard]:
     """The models' cards, from archives that are up to date; ``demo``: see ``archives.ensure_archive``."""
+    return [archives.ensure_archive(name, wanted.store, _report, demo=demo) for name in wanted.models]
 
-    def report(line: str) -> None:
-        say(escape(line))
 
-    return [archives.ensure_archive(name, wanted.store, report, demo=demo) for name in wanted.models]
+def _report(line: str) -> None:
+    say(escape(line))
 
 
 def stop_service(state: Path) -> None:

@@ -8,14 +8,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from typer.testing import CliRunner
 
 from export import default_models
 from export.archive import write_archive
 from scripts import archives
+from scripts.launcher import app
 from tests.helpers.fakes import make_card
 from weakseg.errors import ModelError, WeightsUnavailableError
 from weakseg.models import classifier
+from weakseg.models.classifier import build_network
 
 SOURCES = {"sources": "1"}  # stands for the files that an archive is made of
 DOUBT = {"doubt": ""}  # of the fake weights
@@ -186,3 +190,36 @@ def test_weights_that_are_not_the_published_ones_are_used_with_a_warning(
     monkeypatch.setitem(DOUBT, "doubt", "x.pth is not the published file")
     assert "WARNING: x.pth is not the published file" in ensure(tmp_path)[1].splitlines()
     assert built == ["1.0"]
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    content = {
+        "network": "demo",
+        "classes": ["disc", "square"],
+        "hw": [64, 80],
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "multi_label": True,
+        "state_dict": build_network("demo", 2).state_dict(),
+    }
+    torch.save(content, tmp_path / "best.pt")
+    return tmp_path / "best.pt"
+
+
+@pytest.mark.parametrize(("method", "name"), [(None, "demo_cam"), ("dcsm", "demo_dcsm")])
+def test_a_checkpoint_becomes_an_archive_named_after_network_and_method(
+    checkpoint: Path, method: str | None, name: str
+) -> None:
+    assert archives.archive_checkpoint(checkpoint, checkpoint.parent, print, method=method) == name
+    card = archives.open_archive(checkpoint.parent / f"{name}.mar").card
+    assert (card.classes, card.multi_label, card.preprocessing.width) == (("disc", "square"), True, 80)
+
+
+def test_methods_of_checkpoints_are_checked(checkpoint: Path) -> None:
+    with pytest.raises(ModelError, match="--method magic: give one of cam, saliency"):
+        archives.archive_checkpoint(checkpoint, checkpoint.parent, print, method="magic")
+    result = CliRunner().invoke(app, ["--build-only", "--method", "cam"])
+    assert result.exit_code == 2
+    assert "belongs to" in result.output

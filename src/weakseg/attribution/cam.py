@@ -134,10 +134,14 @@ class CamGraph(LabelGraph[Features]):
         if self.rectified and not self.settings.positive_weights:
             maps = mix_channels(mix, rectified_class_maps(features, self.weight, self.bias))
         else:
-            weight = self.weight.clamp(min=0) if self.settings.positive_weights else self.weight  # (C, F)
-            weights = subtract_mean_class(mix @ weight, weight.mean(0), self.settings.contrast)  # (B, K, F)
-            maps = mix_channels(weights, features).relu()
+            maps = mix_channels(weigh_channels(mix, self.weight, self.settings), features).relu()
         return average_by_similarity(maps, features) if self.settings.similarity else maps
+
+
+def weigh_channels(mix: Tensor, weight: Tensor, settings: CamSettings) -> Tensor:
+    """Each label's weights of the features: (B, K, C) and the head's (C, F) to (B, K, F)."""
+    weight = weight.clamp(min=0) if settings.positive_weights else weight
+    return subtract_mean_class(mix @ weight, weight.mean(0), settings.contrast)
 
 
 def mix_channels(mix: Tensor, channels: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ class DcsmGraph(GradientGraph):
         rivals, real = resolve_rivals(wanted, self.candidates, self.membership)
         contenders = torch.cat([wanted.labels, rivals], 1)  # (B, J)
         mix = torch.cat([wanted.mix, self.mix(rivals, wanted.logits)], 1)  # (B, J, C)
-        counts = torch.cat([find_first(wanted.labels) * real.amax(1, keepdim=True), real], 1)  # (B, J)
+        counts = torch.cat([find_first(wanted.labels) * real.sum(1, keepdim=True).clamp(max=1), real], 1)  # (B, J)
         apart = 1 - share_classes(wanted.labels, contenders, self.membership)  # (B, K, J)
         return Contest(mix, apart * counts[:, None, :])
 

@@ -13,7 +13,6 @@ of its maximum. (Exact ties are treated alike everywhere, as :mod:`weakseg.model
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +42,7 @@ class GradientGraph(LabelGraph[Glance]):
         ModelError: classes, groups or settings do not fit the network.
     """
 
-    jumps: ClassVar[bool] = True
+    jumps = True
 
     def __init__(
         self,

@@ -87,7 +87,23 @@ class Wanted:
     logits: Tensor
 
 
-class LabelGraph(nn.Module, Generic[LookT]):
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[LookT]):
+    """What a network saw in a batch of photos: every view, the mean of their logits (B, C), and scores (B, L)."""
+
+    looks: list[LookT]
+    logits: Tensor
+    scores: Tensor
+
+
+class MapGraph(nn.Module):
+    """What can be exported: photos and a query in; scores, maps and the chosen labels out (see `LabelGraph`)."""
+
+    jumps: bool = False  # whether rounding alone may change a map by more than rounding
+    membership: Tensor  # (L, C) bool: the classes of each label
+
+
+class LabelGraph(MapGraph, Generic[LookT]):
     """The graph that is exported. Inputs are not modified.
 
     Args:
@@ -99,10 +115,8 @@ class LabelGraph(nn.Module, Generic[LookT]):
         ModelError: groups do not fit the settings.
     """
 
-    jumps: ClassVar[bool] = False  # whether rounding alone may change a map by more than rounding
     mean: Tensor  # (3, 1, 1), in [0, 255]
     std: Tensor  # (3, 1, 1), in [0, 255]
-    membership: Tensor  # (L, C) bool
 
     def __init__(
         self, vocabulary: Vocabulary, *, mean: Rgb, std: Rgb, settings: GraphSettings, multi_label: bool
@@ -126,15 +140,24 @@ class LabelGraph(nn.Module, Generic[LookT]):
         Returns:
             scores (B, L) float32 in [0, 1], maps (B, K, h', w') float32 in [0, 1], chosen (B, K) int64 in [0, L).
         """
+        seen = self.see(images)
+        chosen = resolve_labels(labels, seen.scores, among)
+        return seen.scores, self.explain(seen, chosen, rivals), chosen
+
+    def see(self, images: Tensor) -> Seen[LookT]:
+        """Run the network on all views of (B, h, w, 3) uint8 photos."""
         pixels = normalise_pixels(images, self.mean, self.std)
         looks = [self.look(view) for view in make_views(pixels, self.settings.scales)]
         logits = torch.stack([look.logits for look in looks]).mean(0)  # (B, C)
         scores = score_labels(
             logits, self.membership, multi_label=self.multi_label, size_correction=self.settings.size_correction
         )
-        chosen = resolve_labels(labels, scores, among)
-        wanted = Wanted(chosen, self.mix(chosen, logits), rivals, scores, logits)
-        return scores, normalise_maps(self.make_maps(looks, wanted)), chosen
+        return Seen(looks, logits, scores)
+
+    def explain(self, seen: Seen[LookT], labels: Tensor, rivals: Tensor) -> Tensor:
+        """Maps of (B, K) labels in [0, L): (B, K, h', w') in [0, 1]."""
+        wanted = Wanted(labels, self.mix(labels, seen.logits), rivals, seen.scores, seen.logits)
+        return normalise_maps(self.make_maps(seen.looks, wanted))
 
     def mix(self, labels: Tensor, logits: Tensor) -> Tensor:
         """How much each class gives to each label's map: (B, K) and (B, C) to (B, K, C), sums to 1 over C."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from weakseg.attribution.cam import CamGraph, CamSettings
 from weakseg.attribution.dcsm import DcsmGraph, DcsmSettings
+from weakseg.attribution.fusion import FusionGraph, FusionSettings
 from weakseg.attribution.gradcam import GradCamGraph, GradCamSettings
 from weakseg.attribution.gradient import GradientGraph
 from weakseg.attribution.graph import GraphSettings, LabelGraph
@@ -26,6 +27,7 @@ SETTINGS: Mapping[Method, type[GraphSettings]] = {
         DcsmSettings,
         GradCamSettings,
         LayerCamSettings,
+        FusionSettings,
     )
 }
 _GRADIENTS: Mapping[Method, type[GradientGraph]] = {
@@ -34,6 +36,7 @@ _GRADIENTS: Mapping[Method, type[GradientGraph]] = {
     "dcsm": DcsmGraph,
     "gradcam": GradCamGraph,
     "layercam": LayerCamGraph,
+    "fusion": FusionGraph,
 }
 
 
@@ -52,6 +55,6 @@ def build_graph(
         "settings": settings,
         "multi_label": multi_label,
     }
-    if isinstance(settings, CamSettings):
+    if settings.method == "cam":
         return CamGraph(classifier.split, vocabulary, **common)
     return _GRADIENTS[settings.method](classifier.model, classifier.network, vocabulary, **common)

@@ -45,6 +45,34 @@ def place_cells(maps: Tensor, view: Tensor, grid: Grid, like: Tensor) -> Tensor:
     return placed
 
 
+def sample_smoothly(maps: Tensor, view: Tensor, source: Grid, target: Grid, like: Tensor, sigma: float) -> Tensor:
+    """Maps of one grid at the cells of another, smoothed by a Gaussian on the way.
+
+    The Gaussian is cut off at the border, and what is left of it sums to 1 again.
+
+    Args:
+        maps: (B, K, n_y, n_x) on grid ``source``.
+        view: (B, 3, h, w): the input of this view.
+        like: (B, F, h', w') on grid ``target``.
+        sigma: A fraction of the longer side of the view; 0: linear interpolation.
+    Returns:
+        (B, K, h', w').
+    """
+    longer_px = torch.maximum(count_up(view, 2)[-1], count_up(view, 3)[-1]) + 1
+    sides = []
+    for axis in (2, 3):
+        cells = count_up(maps, axis)  # (n_y,) or (n_x,)
+        pixels = target.first_yx[axis - 2] + count_up(like, axis) * target.stride_yx[axis - 2]  # (h',) or (w',)
+        places = (pixels - source.first_yx[axis - 2]) / source.stride_yx[axis - 2]  # in cells of the source
+        if sigma == 0:
+            sides.append(linear_weights(places, cells))
+        else:
+            sides.append(gaussian_weights(places, cells, sigma * longer_px / source.stride_yx[axis - 2]))
+    rows, columns = sides
+    sampled: Tensor = rows @ maps @ columns.T  # (B, K, h', w')
+    return sampled
+
+
 def count_up(maps: Tensor, axis: int) -> Tensor:
     """0, 1, 2 ... along one axis of (B, N, h, w), float32.
 
@@ -65,6 +93,24 @@ def interpolation_weights(parts: Tensor, cells: Tensor, length_px: int, stride_p
         (P, N), sums to 1 over N.
     """
     pixels = (parts + 0.5) * (length_px / parts.shape[0]) - 0.5  # (P,)
-    places = torch.minimum(((pixels - first_px) / stride_px).clamp(min=0), cells[-1])  # (P,), in cells
-    weights: Tensor = (1 - (places[:, None] - cells).abs()).clamp(min=0)  # (P, N)
+    return linear_weights((pixels - first_px) / stride_px, cells)
+
+
+def linear_weights(places: Tensor, cells: Tensor) -> Tensor:
+    """Linear interpolation between cells 0, 1, 2 ..., and the nearest one's value beyond them.
+
+    Args:
+        places: (P,), in cells.
+        cells: (N,): 0, 1, 2 ...
+    Returns:
+        (P, N), sums to 1 over N.
+    """
+    inside = torch.minimum(places.clamp(min=0), cells[-1])  # (P,)
+    weights: Tensor = (1 - (inside[:, None] - cells).abs()).clamp(min=0)  # (P, N)
     return weights
+
+
+def gaussian_weights(places: Tensor, cells: Tensor, sigma: Tensor) -> Tensor:
+    """As ``linear_weights``, with a Gaussian of ``sigma`` cells around each place."""
+    weights = (-(((places[:, None] - cells) / sigma) ** 2) / 2).exp()  # (P, N)
+    return weights / weights.sum(1, keepdim=True).clamp(min=1e-30)

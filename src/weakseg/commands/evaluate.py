@@ -21,6 +21,17 @@ Over = Annotated[
         show_default="the classes that have boxes in the split, so that both tasks average over the same ones",
     ),
 ]
+Refines = Annotated[
+    str | None,
+    typer.Option(
+        help="Values of --refine, comma separated, to compare on the same maps beside the one in force; with a"
+        " threshold of its own: crf@0.3.",
+        show_default="none",
+        metavar="TEXT",
+    ),
+]
+Gallery = Annotated[bool, typer.Option("--gallery", help="Also gallery/index.html: photos, maps, masks, truth.")]
+GalleryImages = Annotated[int, typer.Option(min=1, help="Best, median and worst rows of the gallery, so many each.")]
 Sweep = Annotated[bool, typer.Option("--sweep", help="Also the paper's techniques at t = 0.1 ... 0.9.")]
 SweepSide = Annotated[
     int, typer.Option(min=32, help="GrabCut's long side in the sweep, at most, pixels. Larger is slower.")
@@ -50,6 +61,9 @@ def evaluate(
     model: flags.Model = DEFAULT_MODEL,
     store: flags.Store = None,
     over: Over = None,
+    refines: Refines = None,
+    gallery: Gallery = False,
+    gallery_images: GalleryImages = 8,
     sweep: Sweep = False,
     sweep_side: SweepSide = SWEEP_SIDE_PX,
     thresholds_from: ThresholdsFrom = None,
@@ -77,12 +91,17 @@ def evaluate(
     chooses the best t on the split that it reports, as the paper does. For an honest table, sweep on one split and
     give its results to `--thresholds-from` when you sweep on another.
 
+    `--refines` compares refinements of the same maps: one forward pass per photo and request. `--gallery` writes a
+    page of pictures for the eye; they are cuts of the data set's photos, so mind their licence before you publish it.
+
     A run that was stopped goes on where it was: type the same command again. Another model, other options,
     changed photos or masks, and another version of the code or of a library start anew.
 
     Examples:
 
     - `weakseg evaluate --voc DIR --split val --out out/val`
+
+    - `weakseg evaluate --voc DIR --split val --refines none@0.2,gaussian,crf --gallery --out out/val`
 
     - `weakseg evaluate --voc DIR --split train_official --sweep --out out/train`
 
@@ -99,11 +118,13 @@ def evaluate(
             model=model,
             store=flags.find_store(store),
             options=options,
-            over=tuple(name.strip() for name in over.split(",")) if over else None,
+            over=_items(over) or None,
+            refines=_items(refines),
             sweep=sweep,
             sweep_side_px=sweep_side,
             thresholds_from=thresholds_from,
             every=every,
+            gallery_images=gallery_images if gallery else 0,
             jobs=jobs,
             restart=restart,
             out=out,
@@ -112,3 +133,8 @@ def evaluate(
     for task, words in _TASKS.items():
         miou = results[task]["miou"]
         print(f"  {words:<27} mIoU {'none' if miou is None else f'{miou:.1%}'}")
+
+
+def _items(text: str | None) -> tuple[str, ...]:
+    """Comma separated, without repeats."""
+    return tuple(dict.fromkeys(item.strip() for item in text.split(","))) if text else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from weakseg.errors import DataError, RequestError
 from weakseg.evaluation.metrics import confuse, count_pixels
-from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, SWEEP_SIDE_PX, sweep_settings
+from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, SWEEP_SIDE_PX, refined, sweep_settings
 from weakseg.evaluation.voc import LabelledBox, Sample
 from weakseg.labels import Vocabulary
 from weakseg.options import Options, parse_options
@@ -33,14 +33,22 @@ class Plan:
     Args:
         over: VOC classes of the known-tags task and of the object task.
         flags: Options as a caller would send them (refine, grabcut_mode, iterations, threshold).
+        refines: What to try beside the refinement in force, on the same maps; see `with_refine`.
         sweep: Whether to run the paper's techniques too.
         sweep_side_px: GrabCut's long side in the sweep, at most.
     """
 
     over: tuple[str, ...]
     flags: Mapping[str, str] = field(default_factory=dict)
+    refines: tuple[str, ...] = ()
     sweep: bool = False
     sweep_side_px: int = SWEEP_SIDE_PX
+
+    def with_refine(self, refine: str) -> Plan:
+        """The same requests with another refinement, and with another threshold for ``crf@0.3``; other flags stay."""
+        name, _, threshold = refine.partition("@")
+        changed = {"refine": name, "threshold": threshold} if threshold else {"refine": name}
+        return dataclasses.replace(self, flags={**self.flags, **changed})
 
     def options(self, classes: str, box: str | None = None) -> Options:
         return parse_options({**self.flags, "classes": classes, **({"box": box} if box else {})})
@@ -62,7 +70,7 @@ class Record:
 
     image: str
     counts: dict[str, dict[str, dict[str, list[int]]]]  # task -> variant -> class -> TP, FP, FN, TN
-    confusion: list[list[int]]  # of predicted tags, entries that are not 0: true value, predicted value, pixels
+    confusions: dict[str, list[list[int]]]  # of predicted tags, variant -> entries: true, predicted value, pixels
     timings_ms: dict[str, list[list[float]]]  # task -> per request: network, refine (of the variant in force)
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,10 +92,10 @@ def count_sample(pipeline: Pipeline, sample: Sample, plan: Plan) -> Record:
         for labelled in sample.boxes:
             if labelled.name in plan.over:
                 counter.count_box(labelled)
-        confusion = counter.confuse_tags()
+        confusions = counter.confuse_tags()
     except RequestError as error:
         raise DataError(f"{sample.image_id}: {error}") from error
-    return Record(sample.image_id, counter.counts, confusion, counter.timings_ms)
+    return Record(sample.image_id, counter.counts, confusions, counter.timings_ms)
 
 
 class _Counter:
@@ -106,7 +114,7 @@ class _Counter:
     def count_class(self, name: str) -> None:
         """Known tags: the class is given, its mask is the truth (the paper's class task)."""
         truth = self._truth == VOC_VALUES[name]
-        for variant, segmentation in self._segment(KNOWN, self._plan.options(name)).items():
+        for variant, segmentation in self._segment(KNOWN, lambda plan: plan.options(name)).items():
             self._add(KNOWN, variant, name, truth, segmentation)
 
     def count_box(self, labelled: LabelledBox) -> None:
@@ -118,28 +126,38 @@ class _Counter:
         truth = np.zeros_like(self._valid)
         truth[labelled.box.slices] = self._truth[labelled.box.slices] == VOC_VALUES[labelled.name]
         box = ",".join(map(str, labelled.box.as_list()))
-        for variant, segmentation in self._segment(OBJECT, self._plan.options(labelled.name, box)).items():
+        for variant, segmentation in self._segment(OBJECT, lambda plan: plan.options(labelled.name, box)).items():
             self._add(OBJECT, variant, labelled.name, truth, segmentation)
         if self._plan.sweep:
             naked = parse_options({"classes": "none", "box": box, "iterations": self._plan.sweep_iterations})
             segmentation = self._sweeping.finish(self._sweeping.plan(self._rgb, naked), None)
             self._add(OBJECT, GRABCUT, labelled.name, truth, segmentation)
 
-    def confuse_tags(self) -> list[list[int]]:
+    def confuse_tags(self) -> dict[str, list[list[int]]]:
         """Predicted tags: the model picks the class itself; one label per pixel over background and all classes."""
-        segmentation = self._segment(PREDICTED, self._plan.tag_options(self._pipeline.vocabulary))[IN_FORCE]
-        predicted = translate_labels(segmentation)
-        confusion = confuse(self._truth, predicted, len(VOC_CLASSES) + 1, VOID)  # (21, 21)
+        found = self._segment(PREDICTED, lambda plan: plan.tag_options(self._pipeline.vocabulary))
+        return {variant: self._confuse(segmentation) for variant, segmentation in found.items()}
+
+    def _confuse(self, segmentation: Segmentation) -> list[list[int]]:
+        """The entries of the confusion matrix that are not 0: true value, predicted value, pixels."""
+        confusion = confuse(self._truth, translate_labels(segmentation), len(VOC_CLASSES) + 1, VOID)  # (21, 21)
         return [[*map(int, entry), int(confusion[tuple(entry)])] for entry in np.argwhere(confusion)]
 
-    def _segment(self, task: str, options: Options) -> dict[str, Segmentation]:
+    def _segment(self, task: str, ask: Callable[[Plan], Options]) -> dict[str, Segmentation]:
         """One forward pass, refined in every way. Variant to segmentation."""
-        plan = self._pipeline.plan(self._rgb, options)
+        plan = self._pipeline.plan(self._rgb, ask(self._plan))
         started = time.perf_counter()
         output = self._pipeline.forward([plan])[0]
         ran = time.perf_counter()
         segmentations = {IN_FORCE: self._pipeline.finish(plan, output)}
         self.timings_ms[task].append([_ms(ran - started), _ms(time.perf_counter() - ran)])
+        for refine in self._plan.refines:
+            settings = self._pipeline.card.settings(ask(self._plan.with_refine(refine)))
+            again = dataclasses.replace(plan, settings=settings)
+            in_force = settings == plan.settings
+            segmentations[refined(refine)] = (
+                segmentations[IN_FORCE] if in_force else self._pipeline.finish(again, output)
+            )
         if self._plan.sweep and task != PREDICTED:
             for variant, settings in sweep_settings(self._plan.sweep_iterations).items():
                 segmentations[variant] = self._sweeping.finish(dataclasses.replace(plan, settings=settings), output)

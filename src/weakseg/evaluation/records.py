@@ -21,7 +21,7 @@ class Countable(Protocol):
 Kept = TypeVar("Kept", bound=Countable)
 
 # Changing these files changes no count.
-_REPORTING = {"cli.py", "report.py", "run.py", "results.py", "tables.py", "plots.py"}
+_REPORTING = {"cli.py", "report.py", "run.py", "results.py", "tables.py", "plots.py", "gallery.py", "page.py"}
 
 
 class RecordFile(Generic[Kept]):

@@ -22,7 +22,7 @@ from weakseg.card import ModelCard
 from weakseg.errors import DataError
 from weakseg.evaluation.counting import KNOWN, OBJECT, PREDICTED, Plan, Record
 from weakseg.evaluation.metrics import Counts, Scores, one_against_rest, score
-from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, SWEPT, THRESHOLDS, variant
+from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, SWEPT, THRESHOLDS, refined, variant
 from weakseg.voc import VOC_CLASSES
 
 Document = dict[str, Any]
@@ -48,12 +48,16 @@ def build_results(
         "images": len(records),
         "grabcut": {"side_px": card.refine_side, "box_context": card.box_context},
         "command": command,
+        "flags": dict(plan.flags),
         "software": software_versions(),
-        KNOWN: _summarise_class_task(card, records, plan),
-        PREDICTED: _summarise_predicted(card, records, plan),
-        OBJECT: _summarise_boxes(card, records, plan),
+        **_summarise_tasks(card, records, plan, IN_FORCE),
         "timings": _summarise_timings(records),
     }
+    if plan.refines:
+        document["refines"] = {
+            refine: _summarise_tasks(card, records, plan.with_refine(refine), refined(refine))
+            for refine in plan.refines
+        }
     if plan.sweep:
         side_px = min(card.refine_side, plan.sweep_side_px)
         document["sweep"] = {"side_px": side_px, **_summarise_sweep(records, plan, split, chosen)}
@@ -82,31 +86,39 @@ def read_thresholds(path: Path) -> Document:
     return found
 
 
-def _summarise_class_task(card: ModelCard, records: Sequence[Record], plan: Plan) -> Document:
+def _summarise_tasks(card: ModelCard, records: Sequence[Record], plan: Plan, variant: str) -> Document:
+    return {
+        KNOWN: _summarise_class_task(card, records, plan, variant),
+        PREDICTED: _summarise_predicted(card, records, plan, variant),
+        OBJECT: _summarise_boxes(card, records, plan, variant),
+    }
+
+
+def _summarise_class_task(card: ModelCard, records: Sequence[Record], plan: Plan, variant: str) -> Document:
     settings = card.settings(plan.options(plan.over[0]))
     return {
         "classes_from": "the mask of each photo (known tags): one request per class, one binary mask each",
         "over": list(plan.over),
         "options": settings.model_dump(mode="json", exclude_none=True),
-        **_score_variant(records, KNOWN, IN_FORCE, plan).as_dict(),
+        **_score_variant(records, KNOWN, variant, plan).as_dict(),
     }
 
 
-def _summarise_boxes(card: ModelCard, records: Sequence[Record], plan: Plan) -> Document:
+def _summarise_boxes(card: ModelCard, records: Sequence[Record], plan: Plan, variant: str) -> Document:
     settings = card.settings(plan.options(plan.over[0], "0,0,1,1"))
     return {
         "classes_from": "the annotation of each box (class and box known): one request per box, one binary mask each",
         "truth": "the class's mask inside the box; outside the box all is background, counted in TN",
         "over": list(plan.over),
         "options": settings.model_dump(mode="json", exclude_none=True),
-        **_score_variant(records, OBJECT, IN_FORCE, plan).as_dict(),
+        **_score_variant(records, OBJECT, variant, plan).as_dict(),
     }
 
 
-def _summarise_predicted(card: ModelCard, records: Sequence[Record], plan: Plan) -> Document:
+def _summarise_predicted(card: ModelCard, records: Sequence[Record], plan: Plan, variant: str) -> Document:
     """Means over background and the classes of ``over``; the confusion itself is over all 21."""
     options = plan.tag_options(card.vocabulary())
-    counts = one_against_rest(_sum_confusions(records))  # (21, 4)
+    counts = one_against_rest(_sum_confusions(records, variant))  # (21, 4)
     names = (BACKGROUND, *(name for name in VOC_CLASSES if name in plan.over))
     rows = [0, *(VOC_CLASSES.index(name) + 1 for name in names[1:])]
     return {
@@ -118,10 +130,10 @@ def _summarise_predicted(card: ModelCard, records: Sequence[Record], plan: Plan)
     }
 
 
-def _sum_confusions(records: Sequence[Record]) -> NDArray[np.int64]:
+def _sum_confusions(records: Sequence[Record], variant: str) -> NDArray[np.int64]:
     total = np.zeros((len(VOC_CLASSES) + 1, len(VOC_CLASSES) + 1), np.int64)
     for record in records:
-        for true, predicted, pixels in record.confusion:
+        for true, predicted, pixels in record.confusions[variant]:
             total[true, predicted] += pixels
     return total  # (21, 21)
 

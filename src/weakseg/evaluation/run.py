@@ -16,6 +16,7 @@ from weakseg.card import ModelCard
 from weakseg.errors import DataError
 from weakseg.evaluation.counting import Plan, Record
 from weakseg.evaluation.evaluator import ArchiveOpener, evaluate
+from weakseg.evaluation.gallery import draw_gallery
 from weakseg.evaluation.records import RecordFile, take_fingerprint
 from weakseg.evaluation.report import write_report
 from weakseg.evaluation.results import Document, build_results, read_thresholds, software_versions
@@ -33,7 +34,9 @@ class Order:
         model: Name in ``store``, or path of an archive.
         options: Options of every request (refine, grabcut_mode, iterations, threshold) as text.
         over: VOC classes; None: those that have boxes in the split.
+        refines: More values of the option ``refine``, on the same maps, some with a threshold: ``crf@0.3``.
         every: Use each n-th photo of the split.
+        gallery_images: Rows of the gallery's three parts; 0: no gallery.
         jobs: Worker processes; None: one per core.
     """
 
@@ -44,10 +47,12 @@ class Order:
     out: Path
     options: Mapping[str, str] = field(default_factory=dict)
     over: tuple[str, ...] | None = None
+    refines: tuple[str, ...] = ()
     sweep: bool = False
     sweep_side_px: int = SWEEP_SIDE_PX
     thresholds_from: Path | None = None
     every: int = 1
+    gallery_images: int = 0
     jobs: int | None = None
     restart: bool = False
 
@@ -68,7 +73,7 @@ def run(order: Order, say: Callable[[str], None]) -> Document:
     card = open_archive(model).card
     chosen = read_thresholds(order.thresholds_from) if order.thresholds_from else None
     samples = read_split(order.voc, order.split)[:: order.every]
-    plan = Plan(choose_classes(order.over, samples), order.options, order.sweep, order.sweep_side_px)
+    plan = Plan(choose_classes(order.over, samples), order.options, order.refines, order.sweep, order.sweep_side_px)
     _check(card, plan)
     fingerprint = take_fingerprint(model, _inputs(order, samples, plan))
     records = RecordFile(order.out / "records.jsonl", fingerprint, Record, restart=order.restart)
@@ -76,6 +81,9 @@ def run(order: Order, say: Callable[[str], None]) -> Document:
     found = evaluate(ArchiveOpener(model), samples, plan, records, jobs=order.jobs or count_cores())
     results = build_results(card, found, plan, split=order.split, command=command_line(order), chosen=chosen)
     write_report(results, order.out)
+    if order.gallery_images:
+        page = draw_gallery(ArchiveOpener(model)(), samples, found, plan, order.out / "gallery", order.gallery_images)
+        say(f"gallery in {page}")
     say(f"{len(samples)} photos in {time.monotonic() - started:.0f} s; results in {order.out / 'results.md'}")
     return results
 
@@ -102,6 +110,7 @@ def command_line(order: Order) -> str:
         parts += [f"--{name.replace('_', '-')}", value]
     parts += ["--every", str(order.every)] if order.every > 1 else []
     parts += ["--over", ",".join(order.over)] if order.over else []
+    parts += ["--refines", ",".join(order.refines)] if order.refines else []
     parts += ["--sweep", "--sweep-side", str(order.sweep_side_px)] if order.sweep else []
     parts += ["--thresholds-from", _shown(order.thresholds_from)] if order.thresholds_from else []
     return shlex.join([*parts, "--out", _shown(order.out)])
@@ -117,7 +126,8 @@ def _shown(path: Path) -> str:
 
 def _check(card: ModelCard, plan: Plan) -> None:
     """Before hours of work: are all options valid, and does the model know all classes?"""
-    card.settings(plan.tag_options(card.vocabulary()))
+    for asked in (plan, *map(plan.with_refine, plan.refines)):
+        card.settings(asked.tag_options(card.vocabulary()))
     for name in plan.over:
         card.vocabulary().resolve(name)
 

@@ -39,6 +39,8 @@ def render_report(results: Document, figures: Sequence[str]) -> str:
         figures: Paths of pictures, relative to the page.
     """
     parts = [_render_head(results), _render_main(results), _render_classes(results)]
+    if "refines" in results:
+        parts.append(_render_refines(results))
     if "sweep" in results:
         parts += [_render_sweep(results, KNOWN, 1), _render_sweep(results, OBJECT, 2), _render_choice(results)]
     parts += [f"![{name}]({name})" for name in figures]
@@ -85,6 +87,16 @@ def _render_main(results: Document) -> str:
             f" is not told which of them a photo shows. Their mean IoU without background: {_percent(without)}.",
         ]
     )
+
+
+def _render_refines(results: Document) -> str:
+    rows = [
+        [refine, TASKS[task], TAGS[task], *_cells(found[task])]
+        for task in (KNOWN, PREDICTED, OBJECT)
+        for refine, found in results["refines"].items()
+    ]
+    words = "The same maps, refined in several ways; each with the card's defaults where no flag says otherwise."
+    return "\n\n".join(["## Refinements", _table(["refine", "task", "tags", *HEADINGS], rows), words])
 
 
 def _means_over(summary: Document) -> str:

@@ -33,6 +33,11 @@ def variant(technique: str, threshold: float) -> str:
     return f"{technique} {threshold:.1f}"
 
 
+def refined(refine: str) -> str:
+    """The name under which the counts of one refinement are kept: ``refine crf``."""
+    return f"refine {refine}"
+
+
 def sweep_settings(iterations: int) -> dict[str, Settings]:
     """Variant to settings, for every technique with a threshold."""
     return {

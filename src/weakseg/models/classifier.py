@@ -20,6 +20,8 @@ from torch import Tensor, fx, nn
 
 from weakseg.card import Weights
 from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailableError
+from weakseg.models import own as own_networks
+from weakseg.models.checkpoint import CheckpointMetadata, read_metadata
 from weakseg.models.demo import build_demo_net
 from weakseg.models.split import SplitNetwork, split_network, trace_steps
 
@@ -71,6 +73,7 @@ class Classifier:
     normalisation: Normalisation
     weights: Weights
     doubt: str = ""  # whether these weights are what they are taken for, in words; empty: there is none
+    multi_label: bool = False  # trained with a sigmoid per class, as its checkpoint says
 
     @cached_property
     def split(self) -> SplitNetwork:
@@ -83,7 +86,7 @@ class Classifier:
 
 
 def load_classifier(
-    network: str,
+    network: str | None,
     weights: str | Path = "imagenet",
     *,
     classes: Path | None = None,
@@ -95,10 +98,12 @@ def load_classifier(
     """A torchvision classifier (or ``demo``) with weights from ImageNet, from a checkpoint, or random ones.
 
     Args:
-        network: A name of ``torchvision.models.list_models()``, or ``demo``.
+        network: A name of ``torchvision.models.list_models()``, ``demo``, or one of `weakseg.models.own`. None: what
+            the checkpoint says, else squeezenet1_1.
         weights: ``imagenet`` (torchvision's IMAGENET1K_V1, downloaded once into TORCH_HOME), ``random``, or the path
             of a state dict (.pt, .pth), as written by torch.save; one inside ``{"state_dict": ...}`` or
-            ``{"model": ...}``, or with names that start with ``module.``, is unwrapped.
+            ``{"model": ...}``, or with names that start with ``module.``, is unwrapped. A checkpoint of
+            ``python -m training`` brings its network, classes, size, mean and std.
         classes: Class names: a text file with one name a line, a JSON list, or a JSON object {"0": name, ...} (also
             ImageNet's {"0": [id, name], ...}). ImageNet weights bring their own.
         num_classes: For random weights; a checkpoint says it by its head's shape.
@@ -111,7 +116,10 @@ def load_classifier(
         ModelError: a checkpoint or a class file that does not fit; names the first difference. A checkpoint whose
             mean and std must be given, and are not. Cached ImageNet weights that are damaged.
     """
-    names = read_class_names(classes) if classes else None
+    said = read_metadata(Path(weights)) if weights not in ("imagenet", "random") else None
+    network = _agree(network, said, weights)
+    names = read_class_names(classes) if classes else said.classes if said else None
+    mean, std = mean or (said.mean if said else None), std or (said.std if said else None)
     if weights == "imagenet":
         loaded = _load_imagenet(network)
     elif weights == "random":
@@ -127,10 +135,20 @@ def load_classifier(
         network=network,
         model=loaded.model.eval(),
         classes=names or loaded.classes or tuple(f"class {index}" for index in range(count)),
-        normalisation=replace(own, mean=mean or own.mean, std=std or own.std),
+        normalisation=replace(own, mean=mean or own.mean, std=std or own.std, hw=said.hw if said else own.hw),
         weights=loaded.weights.model_copy(update={"licence": licence}) if licence else loaded.weights,
         doubt=loaded.doubt,
+        multi_label=said.multi_label if said else False,
     )
+
+
+def _agree(network: str | None, said: CheckpointMetadata | None, weights: str | Path) -> str:
+    """The network to load: as asked for, else as the checkpoint says. Raises: ModelError where these differ."""
+    if network and said and network != said.network:
+        raise ModelError(
+            f"{weights} is a checkpoint of {said.network}, not of {network}. Leave the network's name out."
+        )
+    return network or (said.network if said else "squeezenet1_1")
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -164,10 +182,13 @@ def build_network(network: str, num_classes: int) -> nn.Module:
     """
     if network == DEMO:
         return build_demo_net(num_classes)
+    if network in own_networks.OWN_NETWORKS:
+        return own_networks.OWN_NETWORKS[network].build(num_classes)
     if network not in torchvision.models.list_models(module=torchvision.models):
+        own = ", ".join(repr(name) for name in (DEMO, *own_networks.OWN_NETWORKS))
         raise UnsupportedNetworkError(
             f"torchvision has no classifier {network!r}. Names: torchvision.models.list_models(module="
-            f"torchvision.models), such as squeezenet1_1, resnet18, mobilenet_v2; or {DEMO!r}."
+            f"torchvision.models), such as squeezenet1_1, resnet18, mobilenet_v2; of our own: {own}."
         )
     with warnings.catch_warnings():  # GoogLeNet and Inception announce another random initialisation
         warnings.filterwarnings("ignore", "The default weight initialization of", FutureWarning)

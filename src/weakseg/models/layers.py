@@ -33,7 +33,7 @@ class Layout:
 
 
 def find_layout(network: fx.GraphModule, small: AllValues, large: AllValues) -> Layout:
-    """Compare the values of two images, no side of which has the same length."""
+    """Compare the values of two images that differ in both sides, and may differ in number."""
     maps = tuple(node for node in small if _is_map(small[node], large[node]) and node.op != "placeholder")
     operators = {node: operator_of(node, network) for node in network.graph.nodes}
     class_count = int(small[output_of(network)].shape[1])

@@ -110,7 +110,7 @@ def undo_in_place(network: fx.GraphModule) -> None:
     for node in network.graph.nodes:
         if node.op == "call_function":
             _undo_in_place_function(node)
-        elif node.op == "call_method" and node.target.endswith("_"):
+        elif node.op == "call_method" and node.target.endswith("_") and not node.target.endswith("__"):
             node.target = node.target.removesuffix("_")
     network.recompile()
 

@@ -41,23 +41,31 @@ class Window:
             return [padded[:, :, first : ends[first] : self.stride] for first in range(self.size)]
         return [padded[:, :, :, first : ends[first] : self.stride] for first in range(self.size)]
 
-    def put_back(self, taps: Sequence[Tensor], length: int) -> Tensor:
-        """The inverse of pad and taps, for a line of ``length`` cells: what lies in several windows is added up."""
+    def put_back(self, cotangent: Tensor, masks: Sequence[Tensor] | None, length: int, passes: int) -> Tensor:
+        """The inverse of pad and taps, for a line of ``length`` cells: what lies in several windows is added up.
+
+        Args:
+            cotangent: (K * B, C, ...), one value per window, for all its taps alike.
+            masks: What of it each tap gets, (B, C, ...); None: everything.
+        """
         steps = -(-self.size // self.stride)  # a cell lies in at most so many windows
-        covered = self.size - self.padding - 1 <= self.stride * (steps - 1)  # whether they reach the line's end
-        room = steps - 1 if covered else steps
-        phases = [self._phase(taps, phase, room) for phase in range(self.stride)]
+        reaches_end = self.size - self.padding - 1 <= self.stride * (steps - 1)
+        room = steps - 1 if reaches_end else steps
+        shifted = [pad_axis(cotangent, self.axis, step, room - step, 0.0) for step in range(steps)]
+        phases: list[Tensor] = []
+        for phase in range(self.stride):  # every stride-th cell, starting at this one
+            shares = []
+            for step, tap in enumerate(range(phase, self.size, self.stride)):
+                share = shifted[step]
+                if masks is not None:
+                    mask = pad_axis(masks[tap].to(share.dtype), self.axis, step, room - step, 0.0)
+                    share = weigh(share, mask, passes)
+                shares.append(share)
+            phases.append(reduce(torch.add, shares) if shares else torch.zeros_like(shifted[0]))
         line = interleave(phases, self.axis) if self.stride > 1 else phases[0]
         if self.axis == ROWS:
             return line[:, :, self.padding : self.padding + length]
         return line[:, :, :, self.padding : self.padding + length]
-
-    def _phase(self, taps: Sequence[Tensor], phase: int, room: int) -> Tensor:
-        """Every stride-th cell, starting at ``phase``."""
-        shifted = [
-            pad_axis(tap, self.axis, step, room - step, 0.0) for step, tap in enumerate(taps[phase :: self.stride])
-        ]
-        return reduce(torch.add, shifted) if shifted else torch.zeros_like(pad_axis(taps[0], self.axis, 0, room, 0.0))
 
 
 def windows(call: Call) -> tuple[Window, Window]:
@@ -73,11 +81,12 @@ def windows(call: Call) -> tuple[Window, Window]:
 
 
 class MaxPool(Rule):
-    """The cotangent goes to the window's maximum; of several equal ones to the first, row by row, as in autograd.
+    """The cotangent goes to the window's maximum; of several equal ones to the first, column by column.
 
-    All of them would get it twice and more where a photo is one colour, and so are its features; a runtime's own choice
-    would make results depend on the runtime. Behind a ReLU most ties are between zeros, whose cotangent the ReLU
-    removes whatever is done here.
+    Autograd also takes one of them, the first row by row. Columns go first here because rows, which are whole in
+    memory, are then what is sliced and joined at full size. All of the equal ones would get it twice and more where a
+    photo is one colour, and so are its features; a runtime's own choice would make results depend on the runtime.
+    Behind a ReLU most ties are between zeros, whose cotangent the ReLU removes, whatever is done here.
     """
 
     def __init__(self, rows: Window, columns: Window) -> None:
@@ -88,10 +97,10 @@ class MaxPool(Rule):
         rows = self.rows.taps(self.rows.pad(visit.input, float("-inf")), visit.output.shape[ROWS])
         best = reduce(torch.maximum, rows)  # (B, C, h', w): of each window's rows, column by column
         columns = self.columns.taps(self.columns.pad(best, float("-inf")), visit.output.shape[COLUMNS])
-        in_columns = [weigh(cotangent, mask, visit.passes) for mask in first_equal(columns, visit.output)]
-        line = self.columns.put_back(in_columns, visit.input.shape[COLUMNS])  # (K * B, C, h', w)
-        in_rows = [weigh(line, mask, visit.passes) for mask in first_equal(rows, best)]
-        return self.rows.put_back(in_rows, visit.input.shape[ROWS])  # (K * B, C, h, w)
+        in_columns = first_equal(columns, visit.output)
+        line = self.columns.put_back(cotangent, in_columns, visit.input.shape[COLUMNS], visit.passes)
+        in_rows = first_equal(rows, best)
+        return self.rows.put_back(line, in_rows, visit.input.shape[ROWS], visit.passes)  # (K * B, C, h, w)
 
 
 class AveragePool(Rule):
@@ -103,8 +112,8 @@ class AveragePool(Rule):
 
     def pull_back(self, cotangent: Tensor, visit: Visit, /) -> Tensor:
         share = cotangent / (self.rows.size * self.columns.size)  # (K * B, C, h', w')
-        line = self.columns.put_back([share] * self.columns.size, visit.input.shape[COLUMNS])
-        return self.rows.put_back([line] * self.rows.size, visit.input.shape[ROWS])  # (K * B, C, h, w)
+        line = self.columns.put_back(share, None, visit.input.shape[COLUMNS], visit.passes)  # (K * B, C, h', w)
+        return self.rows.put_back(line, None, visit.input.shape[ROWS], visit.passes)  # (K * B, C, h, w)
 
 
 class AdaptiveAveragePool(Rule):

@@ -23,6 +23,7 @@ from weakseg.models.rules import (
     Rule,
     Scale,
     Sum,
+    Times,
     leaky_derivative,
 )
 from weakseg.models.shaping import Cat, Part, Permute, Reshape
@@ -95,13 +96,13 @@ def _difference(call: Call) -> Rule | None:
 def _product(call: Call) -> Rule | None:
     numbers = [argument for argument in call.node.args if not isinstance(argument, fx.Node)]
     if numbers:
-        return Scale(torch.tensor(float(numbers[0])))  # type: ignore[arg-type]
+        return Times(float(numbers[0]))  # type: ignore[arg-type]
     return Product(call) if _ranks_agree(call) else None
 
 
 def _quotient(call: Call) -> Rule | None:
     divisor = call.setting("other", 1)
-    return None if isinstance(divisor, fx.Node) else Scale(torch.tensor(1 / float(divisor)))
+    return None if isinstance(divisor, fx.Node) else Times(1 / float(divisor))
 
 
 def _ranks_agree(call: Call) -> bool:

@@ -107,8 +107,19 @@ class Product(Rule):
         return add_up(weighted, self.repeated[visit.index])
 
 
+class Times(Rule):
+    """Times a number."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.number = number
+
+    def pull_back(self, cotangent: Tensor, _visit: Visit, /) -> Tensor:
+        return cotangent * self.number
+
+
 class Scale(Rule):
-    """Times a number, or per channel times a constant: batch normalisation in eval mode."""
+    """Times a constant per channel: batch normalisation in eval mode."""
 
     factor: Tensor
 
@@ -185,7 +196,7 @@ def _silu(at: Visit) -> Tensor:
 
 
 def leaky_derivative(slope: float) -> Derivative:
-    return lambda at: (at.input > 0) * (1 - slope) + slope
+    return lambda at: (at.input > 0).to(at.input.dtype) * (1 - slope) + slope
 
 
 RECTIFIERS: dict[str, Derivative] = {
@@ -194,7 +205,7 @@ RECTIFIERS: dict[str, Derivative] = {
 }
 DERIVATIVES: dict[str, Derivative] = {
     "gelu": _gelu,
-    "hardsigmoid": lambda at: (at.input.abs() < 3) / 6,
+    "hardsigmoid": lambda at: (at.input.abs() < 3).to(at.input.dtype) / 6,
     "hardswish": lambda at: (at.input / 3 + 0.5) * (at.input.abs() <= 3) + (at.input > 3),
     "sigmoid": lambda at: at.output * (1 - at.output),
     "silu": _silu,

@@ -33,7 +33,7 @@ from weakseg.models.tracing import evaluate, output_of, propagate, trace_network
 
 INPUT = "<input>"  # the images, as a wanted layer
 OUTPUT = "<output>"  # the logits, as a seeded layer
-CHECK_HW = ((96, 128), (160, 224))  # large enough for every torchvision classifier, not square, no side twice
+CHECK_HW = ((96, 128), (128, 160))  # large enough for every torchvision classifier, and not square
 CHECK_TOLERANCE = 1e-4  # relative to the largest logit
 
 
@@ -184,7 +184,7 @@ def record_tape(model: nn.Module, name: str) -> Tape:
     network = trace_network(model, name)
     dtype = next((each.dtype for each in network.parameters()), torch.float32)
     generator = torch.Generator().manual_seed(0)
-    images = [torch.randn(2, 3, *hw, generator=generator, dtype=dtype) for hw in CHECK_HW]  # (2, 3, h, w)
+    images = [torch.randn(2 - step, 3, *hw, generator=generator, dtype=dtype) for step, hw in enumerate(CHECK_HW)]
     with torch.no_grad():
         small, large = (propagate(network, each, name) for each in images)
         rules = _make_rules(network, small, name)

@@ -72,3 +72,17 @@ def test_help_explains_the_modes() -> None:
     page = " ".join(RUN.invoke(app, ["evaluate", "--help"]).stdout.split())
     for words in ("known tags", "predicted tags", "object task", "--thresholds-from", "boxes in the split"):
         assert words in page
+
+
+def test_refinements_and_a_gallery() -> None:
+    result = RUN.invoke(app, [*ARGUMENTS, "--refines", "none, grabcut, none", "--gallery", "--gallery-images", "1"])
+    assert result.exit_code == 0, result.output
+    assert list(json.loads(Path("out/results.json").read_text())["refines"]) == ["none", "grabcut"]
+    assert Path("out/gallery/index.html").read_text().count("<h3>") == 2
+
+
+def test_an_unknown_refinement_is_explained() -> None:
+    result = RUN.invoke(app, [*ARGUMENTS, "--refines", "none,magic"])
+    assert result.exit_code == 2
+    assert "refine" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -13,6 +13,7 @@ from tests.unit.evaluation.conftest import Bench
 from weakseg.errors import DataError, OptionValueError, UnknownClassError
 from weakseg.evaluation import evaluator
 from weakseg.evaluation.run import command_line, run
+from weakseg.pipeline import Pipeline
 
 
 def evaluate(bench: Bench, **changes: Any) -> dict[str, Any]:
@@ -208,3 +209,48 @@ def test_every_second_photo(bench: Bench) -> None:
     assert results["images"] == 1
     assert results["known_tags"]["miou"] == 768 / (768 + 512), "the first one, wide"
     assert "--every 2" in results["command"]
+
+
+def test_refinements_of_the_same_maps(bench: Bench) -> None:
+    results = evaluate(bench, refines=("none", "grabcut"))
+    assert list(results["refines"]) == ["none", "grabcut"]
+    for task in ("known_tags", "predicted_tags", "object_task"):
+        assert results["refines"]["none"][task] == results[task], "the card's own refinement"
+        assert results["refines"]["grabcut"][task]["options"]["refine"] == "grabcut"
+    alone = evaluate(bench, options={"refine": "grabcut"})
+    assert results["refines"]["grabcut"]["known_tags"] == alone["known_tags"]
+    assert results["refines"]["grabcut"]["predicted_tags"] == alone["predicted_tags"]
+    assert "--refines none,grabcut" in results["command"]
+
+
+def test_refinements_have_their_table(bench: Bench) -> None:
+    evaluate(bench, refines=("none", "grabcut"))
+    page = (bench.out / "results.md").read_text()
+    assert "| none | class | known | 75.0 |" in page
+    assert "| grabcut | object (box) | known, box given |" in page
+
+
+def test_a_network_runs_once_for_all_refinements(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    forward = Pipeline.forward
+    monkeypatch.setattr(Pipeline, "forward", lambda self, plans: calls.append(1) or forward(self, plans))
+    evaluate(bench, refines=("none", "grabcut"))
+    assert len(calls) == 6, "two photos: a class, a box and predicted tags each"
+
+
+def test_flags_that_contradict_a_refinement_are_found_before_any_work(bench: Bench) -> None:
+    with pytest.raises(OptionValueError, match="refine=none does not run grabcut"):
+        evaluate(bench, options={"iterations": "2"}, refines=("none", "grabcut"))
+    assert not bench.out.exists()
+
+
+def test_the_document_keeps_the_flags(bench: Bench) -> None:
+    assert evaluate(bench, options={"threshold": "0.6"})["flags"] == {"threshold": "0.6"}
+
+
+def test_a_refinement_at_a_threshold_of_its_own(bench: Bench) -> None:
+    results = evaluate(bench, refines=("none@0.9", "none"))
+    found = results["refines"]["none@0.9"]["known_tags"]
+    assert found["options"] == {"refine": "none", "threshold": 0.9}
+    assert found == evaluate(bench, options={"threshold": "0.9"})["known_tags"]
+    assert results["refines"]["none"]["known_tags"]["options"]["threshold"] == 0.5

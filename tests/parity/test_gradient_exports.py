@@ -1,0 +1,99 @@
+"""Forward and backward pass as one exported graph: TorchScript and ONNX Runtime agree with the tape at other sizes."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.gradient_graphs import SaliencyGraph, export_graph, open_session
+from tests.helpers.gradients import CLASSES, difference, noise, random_network
+from weakseg.models.tape import record_tape
+
+TOLERANCE = 1e-5  # relative to the largest gradient
+NETWORKS = ("squeezenet1_1", "vgg16", "resnet18", "efficientnet_b0", "convnext_tiny")
+SIZES = ((1, 1, (97, 66)), (3, 2, (64, 96)))  # B, K, (h, w); exported with another B, K, h and w
+
+
+@dataclass(frozen=True)
+class Exported:
+    graph: SaliencyGraph
+    precise: SaliencyGraph
+    path: Path
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    network: str = request.param
+    graphs = [
+        SaliencyGraph(record_tape(random_network(network, dtype), network)) for dtype in (torch.float32, torch.float64)
+    ]
+    path = tmp_path_factory.mktemp(network) / "saliency"
+    export_graph(graphs[0], path)
+    return Exported(*graphs, path)
+
+
+def inputs_without_kinks(exported: Exported, batch: int, passes: int, hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Images and seeds whose gradient does not hang on rounding: single and double precision agree."""
+    for seed in range(10):
+        images = noise(batch, hw, seed=seed)
+        seeds = torch.randn(batch, passes, CLASSES, generator=torch.Generator().manual_seed(seed))
+        single, double = exported.graph(images, seeds)[1], exported.precise(images.double(), seeds.double())[1]
+        if difference(single.double(), double) < TOLERANCE:
+            return images, seeds
+    raise AssertionError("ten images, and a ReLU's input next to zero in each: is single precision right?")
+
+
+def load_script(exported: Exported) -> torch.jit.ScriptModule:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated")
+        return torch.jit.load(exported.path.with_suffix(".pt"))
+
+
+@pytest.mark.parametrize(("batch", "passes", "hw"), SIZES)
+def test_runtimes_agree_at_sizes_that_the_export_has_not_seen(
+    exported: Exported, batch: int, passes: int, hw: tuple[int, int]
+) -> None:
+    images, seeds = inputs_without_kinks(exported, batch, passes, hw)
+    logits, maps = exported.graph(images, seeds)
+    with torch.inference_mode():
+        scripted = load_script(exported)(images, seeds)
+    found = open_session(exported.path).run(None, {"images": images.numpy(), "seeds": seeds.numpy()})
+    for runtime in (scripted, [torch.from_numpy(np.asarray(each)) for each in found]):
+        assert difference(runtime[0], logits) < TOLERANCE
+        assert difference(runtime[1], maps) < TOLERANCE
+
+
+def test_no_graph_holds_autograd(exported: Exported) -> None:
+    words = ("grad", "backward", "vjp")
+    called = {node.kind() for node in load_script(exported).inlined_graph.nodes()}
+    assert "aten::_convolution" in called
+    assert not [kind for kind in called if any(word in kind for word in words)]
+    model = onnx.load(exported.path.with_suffix(".onnx"))
+    operators = {(node.domain, node.op_type) for node in model.graph.node}
+    assert ("", "Conv") in operators
+    assert {domain for domain, _ in operators} == {""}  # ONNX's own operators only
+    assert not [name for _, name in operators if any(word in name.lower() for word in words)]
+
+
+def test_what_is_not_wanted_is_not_computed(exported: Exported, tmp_path: Path) -> None:
+    """Of a forward pass alone no operator of the backward pass is left."""
+
+    class Logits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tape = exported.graph.tape
+
+        def forward(self, images: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+            return self.tape.run(images).output, seeds.abs()
+
+    export_graph(Logits(), tmp_path / "logits")
+    counts = [
+        sum(node.op_type in ("Conv", "ConvTranspose") for node in onnx.load(path.with_suffix(".onnx")).graph.node)
+        for path in (tmp_path / "logits", exported.path)
+    ]
+    assert counts[1] == 2 * counts[0]  # each convolution once forward, once backward

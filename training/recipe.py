@@ -1,0 +1,152 @@
+"""What a training is: every choice in one flat, validated object, read from a small YAML file and overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from weakseg.errors import WeaksegError
+
+FOLDER = Path(__file__).parent / "recipes"
+Rgb = tuple[float, float, float]
+Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+
+class RecipeError(WeaksegError):
+    """A recipe or an override that cannot be used: names the field, the value and the remedy."""
+
+
+class Recipe(BaseModel):
+    """Every choice of one training. The field descriptions are the text of ``python -m training --help``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # what is learned
+    network: str = Field(description="any torchvision classifier, alexnet_plus, vgg16_fcn, squeezenet1_1_linear, demo")
+    task: Literal["single_label", "multi_label"] = Field(
+        "multi_label", description="softmax over the classes, or a sigmoid for each"
+    )
+    init: str = Field("imagenet", description="imagenet, random, or the path of a state dict or best.pt to start from")
+    freeze: tuple[str, ...] = Field((), description="name prefixes of layers that stay as they are, [features.0]")
+    batch_norm: Literal["batch", "kept"] = Field(
+        "batch", description="statistics of each batch, or kept as they are: small batches, folded initial weights"
+    )
+    # photos
+    format: Literal["auto", "voc", "folders", "csv"] = Field("auto", description="how --data is laid out")
+    train_split: str = Field("train", description="VOC's list, subfolder or CSV split to learn from")
+    val_split: str = Field("val", description="the same to measure on")
+    held_out: float = Field(0.1, gt=0, lt=1, description="share to measure on, where folders or CSV have no splits")
+    classes: tuple[str, ...] | None = Field(None, description="names in order; default: VOC's, else as found, sorted")
+    limit: int | None = Field(None, ge=2, description="only so many photos of each split, for a quick try")
+    input_hw: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = Field(
+        (224, 224), description="network input, height and width in pixels"
+    )
+    mean: Rgb | None = Field(None, description="of RGB in [0, 1]; default: what the initial weights want")
+    std: Rgb | None = Field(None, description="likewise")
+    # variety
+    crop: Range | None = Field(None, description="random resized crop: least and largest share of the photo")
+    flip: bool = Field(True, description="mirror every second photo")
+    jitter: float = Field(0.0, ge=0, le=1, description="random brightness, contrast and saturation")
+    resize: Range | None = Field(None, description="each batch resized by a random factor of this range")
+    # steps
+    epochs: int = Field(10, ge=1)
+    batch: int = Field(32, ge=1, description="photos per step and process")
+    optimiser: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0)
+    head_rate: float = Field(1.0, gt=0, description="factor on the learning rate of the new layers")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(0.0, ge=0, description="not on biases and normalisation")
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    warmup_epochs: float = Field(0.0, ge=0, description="linear rise of the learning rate")
+    step_epochs: float = Field(10.0, gt=0, description="of schedule=step: after so many epochs ...")
+    step_factor: float = Field(0.1, gt=0, lt=1, description="... the learning rate is multiplied by this")
+    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights, which are the result; 0: none")
+    precision: Literal["32", "bf16", "16"] = Field("32", description="16 needs a GPU")
+    # machine
+    workers: int = Field(0, ge=0, description="processes that read photos")
+    threads: int | None = Field(None, ge=1, description="of torch on the CPU; default: torch's choice")
+    seed: int = Field(0, ge=0, description="the same seed gives the same weights")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_number_for_all_channels(cls, values: Any) -> Any:
+        for name, count in (("mean", 3), ("std", 3), ("input_hw", 2)):
+            if isinstance(values, dict) and isinstance(values.get(name), (int, float)):
+                values = {**values, name: (values[name],) * count}
+        return values
+
+    @property
+    def multi_label(self) -> bool:
+        return self.task == "multi_label"
+
+
+def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe by its name or the path of a YAML file, with overrides such as ``epochs=5`` in place.
+
+    Raises:
+        RecipeError: no such recipe; a field or a value that does not exist, with the remedy.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        raise RecipeError(f"No recipe {name!r}. Known: {', '.join(list_recipes())}; or give the path of a YAML file.")
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not YAML: {error}.") from error
+    if not isinstance(document, dict):
+        raise RecipeError(f"{path} holds no fields such as `network: mobilenet_v2`.")
+    return _validate({**document, **dict(_parse(override) for override in overrides)}, path)
+
+
+def list_recipes() -> dict[str, str]:
+    """Name to the first comment line of each recipe that comes with weakseg."""
+    files = sorted(FOLDER.glob("*.yaml"))
+    return {path.stem: path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for path in files}
+
+
+def describe_fields() -> list[tuple[str, str, str]]:
+    """Name, default and meaning of every field."""
+    return [
+        (name, "needed" if field.is_required() else _spell(field.default), field.description or "")
+        for name, field in Recipe.model_fields.items()
+    ]
+
+
+def _spell(value: Any) -> str:
+    return "none" if value is None else str(list(value) if isinstance(value, tuple) else value)
+
+
+def _parse(override: str) -> tuple[str, Any]:
+    name, equals, text = override.partition("=")
+    if not equals:
+        raise RecipeError(f"{override!r} is no override. Write NAME=VALUE, such as epochs=5.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{override!r}: {text!r} cannot be read as a value: {error}.") from error
+    return name.strip(), value
+
+
+def _validate(values: dict[str, Any], path: Path) -> Recipe:
+    # YAML 1.1 takes 1e-3 for text; lax validation reads it as the number that is meant
+    if isinstance(values.get("precision"), int):
+        values["precision"] = str(values["precision"])
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(item, path) for item in error.errors())) from error
+
+
+def _explain(item: Any, path: Path) -> str:
+    field = str(item["loc"][0]) if item["loc"] else "recipe"
+    if item["type"] == "extra_forbidden":
+        return f"{path.stem}: there is no field {field!r}. Fields: {', '.join(Recipe.model_fields)}."
+    if item["type"] == "missing":
+        return f"{path.stem}: the field {field!r} is missing: add `{field}: ...`."
+    meaning = Recipe.model_fields[field].description
+    return f"{path.stem}: {field} = {item['input']!r}: {item['msg']}." + (f" It is: {meaning}." if meaning else "")

@@ -1,0 +1,1 @@
+"""Zoom-out features with guided backprop: superpixels and a multiple-instance SVM, from image labels only."""
