@@ -21,7 +21,7 @@ Point: TypeAlias = Mapping[str, Value]  # parameter to value
 STEPS = "steps"  # chosen last, by time too
 _PHOTO_LEVELS = ((0.02, 0.5, 0.98), (0.05, 0.5, 0.95), (0.1, 0.5, 0.9), (0.2, 0.5, 0.8), (0.0, 0.5, 1.0))
 _CRF_VALUES: Mapping[str, tuple[Value, ...]] = {
-    "threshold": tuple(percent / 100 for percent in range(10, 81, 4)),
+    "threshold": tuple(percent / 100 for percent in range(10, 81, 2)),
     "confidence": (3, 5, 7, 10, 14, 20, 28),
     "colour_rgb": (3, 4, 6, 8, 11, 15, 20),
     "colour_sigma": (0.02, 0.04, 0.07, 0.1, 0.15, 0.25, 0.4),

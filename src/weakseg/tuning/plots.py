@@ -47,7 +47,7 @@ def _draw_axis(axes: Axes, document: Document, name: str) -> None:
     axes.set_ylabel("mIoU, %")
     every = -(-len(values) // 10)
     axes.set_xticks(range(0, len(values), every), [show_value(value) for value in values[::every]], fontsize=7)
-    axes.set_ylim(bottom=max(0, max(best.values()) - 15))
+    axes.set_ylim(min(best.values()) - 1, max(best.values()) + 1)
     axes.grid(alpha=0.3)
 
 

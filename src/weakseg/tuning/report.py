@@ -112,7 +112,7 @@ def _render_facts(document: Document) -> str:
     return (
         f"{document['images']} photos, classes given (known tags); mean over {', '.join(document['over'])}, pixels"
         f" accumulated over the split.{side} Search: {document['search']}.{steps}"
-        f" Weights: {document['weights_source']}."
+        f" Times: processor time of one mask's refinement. Weights: {document['weights_source']}."
     )
 
 

@@ -33,7 +33,7 @@ class Trial:
 
     image: str  # the number of the stage, and the photo
     counts: dict[str, Counts]  # point -> class -> TP, FP, FN, TN
-    times_ms: dict[str, list[float]]  # point -> refinement of each mask; none where thresholds share one pass
+    times_ms: dict[str, list[float]]  # point -> processor time of each mask; none where thresholds share one pass
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -80,11 +80,11 @@ def _refine_each(
     geometry = Geometry((rgb.shape[0], rgb.shape[1]))
     for point in points:
         settings = settings_of(card, refine, point)
-        started = time.perf_counter()
+        started = time.process_time()
         refined = refine_maps(
             rgb, class_map[None], geometry, settings, ("",), (1.0,), box=None, context=None, side=card.refine_side
         )
-        times_ms.setdefault(key_of(point), []).append(round((time.perf_counter() - started) * 1000, 2))
+        times_ms.setdefault(key_of(point), []).append(round((time.process_time() - started) * 1000, 2))
         yield refined.label_map == 1
 
 
