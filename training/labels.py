@@ -79,7 +79,7 @@ def _recognise(root: Path) -> str:
 
 def _read_voc(root: Path, recipe: Recipe) -> tuple[list[Photo], list[Photo]]:
     base = root / YEAR_FOLDER if (root / YEAR_FOLDER).is_dir() else root
-    return tuple(_read_voc_split(base, split) for split in (recipe.train_split, recipe.val_split))  # type: ignore[return-value]
+    return _read_voc_split(base, recipe.train_split), _read_voc_split(base, recipe.val_split)
 
 
 def _read_voc_split(base: Path, split: str) -> list[Photo]:
@@ -173,8 +173,8 @@ def _fraction(text: str) -> float:
 
 def _keep_single(splits: Splits) -> Splits:
     """Photos with exactly one class: a softmax has one right answer."""
-    remarks = []
-    kept = {}
+    remarks: list[str] = []
+    kept: dict[str, Any] = {}
     for name in ("train", "val"):
         photos: tuple[Photo, ...] = getattr(splits, name)
         kept[name] = tuple(photo for photo in photos if len(photo.labels) == 1)

@@ -30,6 +30,9 @@ class Loop(lightning.LightningModule):
     training that was killed goes on from its last epoch exactly as if nothing had happened.
     """
 
+    mean: Tensor  # (3, 1, 1) in [0, 255]
+    std: Tensor
+
     def __init__(self, start: Start, task: Task, recipe: Recipe, train: PhotoSet, val: PhotoSet) -> None:
         super().__init__()
         self.network = start.network.to(memory_format=torch.channels_last)  # up to twice as fast on a CPU

@@ -23,7 +23,7 @@ from weakseg.types import Rgb
 class Pick(NamedTuple):
     """One photo of one epoch: the seed of its variation (none: as served), and whether measurements count it."""
 
-    index: int
+    number: int
     seed: int | None
     counts: bool = True
 
@@ -62,7 +62,7 @@ class PhotoSet(Dataset[Batch]):
         self._vary = build_variation(recipe)
 
     def __getitem__(self, pick: Pick) -> Batch:
-        photo = self.photos[pick.index]
+        photo = self.photos[pick.number]
         rgb = read_photo(photo)
         return Batch(self._to_input(rgb, pick.seed), self.target(photo), torch.tensor(pick.counts))
 
@@ -115,7 +115,7 @@ def load(photos: PhotoSet, picks: Sequence[Pick], *, even: bool) -> DataLoader[B
     return DataLoader(
         photos,
         batch_size=recipe.batch,
-        sampler=picks,  # type: ignore[arg-type]
+        sampler=picks,
         num_workers=recipe.workers,
         drop_last=even and len(picks) >= recipe.batch,
     )

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def _facts(recipe: Recipe, splits: Splits, start: Start) -> dict[str, Any]:
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "torchvision": str(torchvision.__version__),
-            "pytorch_lightning": lightning.__version__,
+            "pytorch_lightning": version("pytorch-lightning"),
         },
     }
 

@@ -53,7 +53,7 @@ def build_start(recipe: Recipe, class_count: int) -> Start:
         mean, std = (known.mean, known.std) if known else (mean, std)
         new = _fill(network, state, recipe, head | _added(recipe.network))
     else:
-        new = head
+        new = set(head)
     if recipe.batch_norm == "batch" and recipe.init != "random" and _is_folded(network):
         raise RecipeError(
             f"{recipe.init} was folded: its normalisation layers have mean 0 and variance 1 instead of what they saw. "

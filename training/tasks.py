@@ -113,6 +113,8 @@ class SeenAveragePrecision(Metric):
     """Average precision of every class: (C,) in [0, 1], nan for classes that no photo shows."""
 
     full_state_update = False
+    probs: list[Tensor]
+    targets: list[Tensor]
 
     def __init__(self) -> None:
         super().__init__()

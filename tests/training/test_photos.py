@@ -64,7 +64,7 @@ def test_without_variation_training_sees_the_service_s_input(tmp_path: Path) -> 
 
 
 def test_an_epoch_shows_every_photo_once_in_an_order_of_its_own() -> None:
-    epochs = [[pick.index for pick in shuffle(11, 3, epoch, 0, 1)] for epoch in (0, 1)]
+    epochs = [[pick.number for pick in shuffle(11, 3, epoch, 0, 1)] for epoch in (0, 1)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(11))
     assert epochs[0] != epochs[1]
     assert shuffle(11, 3, 1, 0, 1) == shuffle(11, 3, 1, 0, 1)
@@ -79,7 +79,7 @@ def test_processes_share_an_epoch_and_vary_photos_as_one_would() -> None:
 def test_measuring_counts_every_photo_once() -> None:
     shares = [line_up(5, rank, 2) for rank in (0, 1)]
     assert [len(share) for share in shares] == [3, 3]
-    assert sorted(pick.index for share in shares for pick in share if pick.counts) == [0, 1, 2, 3, 4]
+    assert sorted(pick.number for share in shares for pick in share if pick.counts) == [0, 1, 2, 3, 4]
 
 
 def test_seeds_of_neighbours_differ() -> None:
