@@ -19,15 +19,6 @@ from weakseg.card import Method
 from weakseg.models.classifier import Classifier
 from weakseg.voc import voc_groups
 
-SQUEEZENET_MAPS = CamSettings(
-    positive_weights=True,
-    contrast=0.9,
-    similarity=True,
-    scales=(1.0, 0.5),
-    member_weighting="softmax",
-    temperature=2.0,
-    size_correction=0.75,
-)
 SQUEEZENET_FUSION = FusionSettings(
     positive_weights=True,
     contrast=0.9,
@@ -38,9 +29,45 @@ SQUEEZENET_FUSION = FusionSettings(
     parts=(Part("cat_6", sigma=0.03, reduce="mean"),),  # the last but one Fire module: a short way back
     damping=0.8,
     damping_reach=0.1,
+    power=1.5,
     spread_layer="cat_6",
 )
-_SQUEEZENET_DEFAULTS: dict[str, Any] = {
+SQUEEZENET_CAM = CamSettings(
+    positive_weights=True,
+    contrast=0.9,
+    similarity=True,
+    scales=(1.0, 0.5),
+    member_weighting="softmax",
+    temperature=2.0,
+    size_correction=0.75,
+)
+_FUSION_FIELDS: dict[str, Any] = {
+    "refine_side": 192,
+    "box_context": 0.3,
+    "photo_task": {
+        "refine": "crf",
+        "threshold": 0.4,
+        "refine_thresholds": {"crf": 0.45},
+        "crf": {
+            "steps": 5,
+            "confidence": 20,
+            "smooth_sigma": 0.01,
+            "smooth_weight": 3,
+            "colour_sigma": 0.1,
+            "colour_rgb": 4,
+            "colour_weight": 10,
+        },
+        "grabcut_mode": (0.25, 0.5, 0.8),
+        "mode_thresholds": {"pf_pb": 0.4, "f_pf": 0.8, "f_pb": 0.7},
+    },
+    "box_task": {
+        "grabcut_mode": (0.05, 0.25, 0.7),
+        "threshold": 0.27,
+        "refine_thresholds": {"crf": 0.35},
+        "mode_thresholds": {"pf_pb": 0.1, "f_pf": 0.6, "f_pb": 0.4},
+    },
+}
+_CAM_FIELDS: dict[str, Any] = {
     "refine_side": 320,
     "box_context": 0.3,
     "photo_task": {
@@ -74,8 +101,8 @@ METHOD_FIELDS: Mapping[Method, Mapping[str, Any]] = {  # defaults in the card of
     "dcsm": {"subtract_classes": PAPER_RIVALS},
 }
 PRESETS = {
-    DEFAULT_MODEL: Preset(SQUEEZENET_MAPS, (448, 448), _SQUEEZENET_DEFAULTS),
-    "squeezenet_fusion": Preset(SQUEEZENET_FUSION, (448, 448), _SQUEEZENET_DEFAULTS),
+    DEFAULT_MODEL: Preset(SQUEEZENET_FUSION, (448, 448), _FUSION_FIELDS),
+    "squeezenet_cam": Preset(SQUEEZENET_CAM, (448, 448), _CAM_FIELDS),
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.default_models import SQUEEZENET_MAPS
+from export.default_models import SQUEEZENET_CAM
 from export.onnx import export_onnx
 from export.parity import compare, smooth_picture
 from export.torchscript import export_torchscript
@@ -27,7 +27,7 @@ def runtimes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Runtime]:
     """The default model's graph, with random weights."""
     torch.manual_seed(0)
     split = load_classifier("squeezenet1_1", "random", num_classes=len(VOCABULARY.classes)).split
-    graph = CamGraph(split, VOCABULARY, mean=IMAGENET_MEAN, std=IMAGENET_STD, settings=SQUEEZENET_MAPS)
+    graph = CamGraph(split, VOCABULARY, mean=IMAGENET_MEAN, std=IMAGENET_STD, settings=SQUEEZENET_CAM)
     torchscript = tmp_path_factory.mktemp("graphs") / "model.pt"
     onnx: Path = torchscript.with_suffix(".onnx")
     export_torchscript(graph, torchscript)

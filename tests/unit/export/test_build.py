@@ -17,7 +17,7 @@ import export.build
 from export.__main__ import app
 from export.archive import write_archive
 from export.build import STEPS, BuiltArchive, Serving, build_archive, read_groups
-from export.default_models import SQUEEZENET_MAPS
+from export.default_models import SQUEEZENET_FUSION
 from export.onnx import export_onnx
 from export.parsing import parse_hw, parse_numbers, parse_rgb
 from export.torchscript import export_torchscript
@@ -261,13 +261,13 @@ def test_a_preset_is_the_default_models_recipe_and_flags_beside_it_win(
     common = ["--weights", "random", "--preset", "weakseg"]
     result = CliRunner().invoke(app, common)
     assert result.exit_code == 1
-    assert (seen["settings"], seen["hw"]) == (SQUEEZENET_MAPS, (448, 448))
-    assert (seen["card_fields"]["refine_side"], seen["card_fields"]["box_context"]) == (320, 0.3)
+    assert (seen["settings"], seen["hw"]) == (SQUEEZENET_FUSION, (448, 448))
+    assert (seen["card_fields"]["refine_side"], seen["card_fields"]["box_context"]) == (192, 0.3)
     assert "ModelError: seen [enough]" in result.output.splitlines(), "on a line of its own"
     (tmp_path / "card.yaml").write_text("refine_side: 200\n")
     flags = ["--no-similarity", "--scales", "1", "--size", "64x96", "--card", str(tmp_path / "card.yaml")]
     CliRunner().invoke(app, [*common, *flags])
-    assert seen["settings"] == replace(SQUEEZENET_MAPS, similarity=False, scales=(1.0,))
+    assert seen["settings"] == replace(SQUEEZENET_FUSION, similarity=False, scales=(1.0,))
     assert seen["hw"] == (64, 96)
     assert (seen["card_fields"]["refine_side"], seen["card_fields"]["box_context"]) == (200, 0.3)
     CliRunner().invoke(app, ["--weights", "random"])
