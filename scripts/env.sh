@@ -1,4 +1,4 @@
-# Sourced by scripts/serve, scripts/test and scripts/check: the environment in .venv, from a lock file.
+# Sourced by the other scripts: the environment in .venv, from a lock file.
 #
 #   use_environment serve|dev
 #
