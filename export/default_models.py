@@ -36,6 +36,7 @@ SQUEEZENET_FUSION = FusionSettings(
     temperature=2.0,
     size_correction=0.75,
     parts=(Part("cat_6", sigma=0.03, reduce="mean"),),  # the last but one Fire module: a short way back
+    power=1.5,
     damping=0.8,
     damping_reach=0.1,
     spread_layer="cat_6",
@@ -53,6 +54,23 @@ _SQUEEZENET_DEFAULTS: dict[str, Any] = {
         "threshold": 0.27,
         "mode_thresholds": {"pf_pb": 0.1, "f_pf": 0.6, "f_pb": 0.4},
     },
+}
+
+
+_FUSION_CRF = {
+    "steps": 5,
+    "confidence": 20.0,
+    "smooth_sigma": 0.01,
+    "smooth_weight": 3.0,
+    "colour_sigma": 0.1,
+    "colour_rgb": 4.0,
+    "colour_weight": 10.0,
+}
+_FUSION_DEFAULTS: dict[str, Any] = {
+    "refine_side": 160,
+    "box_context": 0.3,
+    "photo_task": {"refine": "crf", "threshold": 0.45, "crf": _FUSION_CRF, "grabcut_mode": (0.25, 0.5, 0.8)},
+    "box_task": {"refine": "crf", "threshold": 0.35, "crf": _FUSION_CRF, "grabcut_mode": (0.05, 0.25, 0.7)},
 }
 
 
@@ -75,7 +93,7 @@ METHOD_FIELDS: Mapping[Method, Mapping[str, Any]] = {  # defaults in the card of
 }
 PRESETS = {
     DEFAULT_MODEL: Preset(SQUEEZENET_MAPS, (448, 448), _SQUEEZENET_DEFAULTS),
-    "squeezenet_fusion": Preset(SQUEEZENET_FUSION, (448, 448), _SQUEEZENET_DEFAULTS),
+    "squeezenet_fusion": Preset(SQUEEZENET_FUSION, (448, 448), _FUSION_DEFAULTS),
 }
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from ts.service import Service
 
 from export.build import build_archive
-from tests.contract.test_cam_handler import ask, as_json, form, load_service, raw, request
+from tests.contract.test_cam_handler import Service, as_json, ask, form, load_service, raw, request
 from tests.helpers.fakes import CLASSES
 from tests.helpers.photos import cat_photo as photo
 from weakseg.attribution.dcsm import DcsmSettings
@@ -34,7 +33,7 @@ def dcsm_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         groups={"cat": [0, 1], "dog": [2]},
         settings=DcsmSettings(),
         hw=(64, 96),
-        card_fields={"subtract_classes": 2, "photo_task": {"refine": "none"}},
+        card_fields={"subtract_classes": 2, "photo_task": {"refine": "none", "threshold": 0.97}},
     )
     return built.path
 
@@ -91,7 +90,7 @@ def test_custom_metadata_says_how_maps_are_made(service: Service) -> None:
 
 def test_a_handler_refuses_the_archive_of_another_family(tiny_archive: Path, tmp_path: Path) -> None:
     with (
-        pytest.raises(Exception, match="GradientHandler serves saliency, .* not cam"),
+        pytest.raises(Exception, match=r"GradientHandler serves saliency, .* not cam"),
         load_service(tiny_archive, "gradient_handler", tmp_path),
     ):
         pass
