@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from ts.service import Service
 
 from export.build import build_archive
-from tests.contract.test_cam_handler import as_json, ask, form, load_service, raw, request
+from tests.contract.test_cam_handler import Service, as_json, ask, form, load_service, raw, request
 from tests.helpers.fakes import CLASSES
 from tests.helpers.photos import cat_photo as photo
 from weakseg.attribution.dcsm import DcsmSettings
@@ -34,7 +33,7 @@ def dcsm_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         groups={"cat": [0, 1], "dog": [2]},
         settings=DcsmSettings(),
         hw=(64, 96),
-        card_fields={"subtract_classes": 2, "photo_task": {"refine": "none"}},
+        card_fields={"subtract_classes": 2, "photo_task": {"refine": "none", "threshold": 0.97}},
     )
     return built.path
 

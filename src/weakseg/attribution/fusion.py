@@ -42,7 +42,7 @@ class Part:
 
     Args:
         layer: A layer's name, or ``<input>``.
-        weight: Of its map, stretched to [0, 1]; the class activation map's is 1.
+        weight: Of its map, stretched to [0, 1].
         sigma: Of its Gaussian, as a fraction of the view's longer side; 0: none.
         reduce: What becomes of the channels' absolute values.
     """
@@ -63,6 +63,9 @@ class FusionSettings(CamSettings):
 
     Args:
         parts: Gradients among the seeds.
+        combine: ``sum`` of the class activation map and the parts, each times its weight; or the ``product`` of the
+            class activation map and the parts' sum.
+        map_weight: Of the class activation map, stretched to [0, 1], in a sum; 0: gradients alone.
         gradient_of: ``map``: of the class activation map's sum; ``score``: of the logits.
         damping: How much of a seed is taken away at the very border, in [0, 1].
         damping_reach: How fast that fades: by a factor of e per this fraction of the side.
@@ -73,6 +76,8 @@ class FusionSettings(CamSettings):
 
     method: ClassVar[Method] = "fusion"
     parts: tuple[Part, ...] = (Part(),)
+    combine: Literal["sum", "product"] = "sum"
+    map_weight: float = 1.0
     gradient_of: Literal["map", "score"] = "map"
     damping: float = 0.0
     damping_reach: float = 0.1
@@ -85,6 +90,8 @@ class FusionSettings(CamSettings):
         object.__setattr__(self, "parts", parts)
         if not self.parts:
             raise ModelError("parts: a fusion without gradients is method cam.")
+        if self.combine not in ("sum", "product") or not self.map_weight >= 0:
+            raise ModelError("Give combine as sum or product, and a map_weight of 0 or more.")
         if self.gradient_of not in ("map", "score"):
             raise ModelError(f"gradient_of = {self.gradient_of!r}: give map or score.")
         if not (0 <= self.damping <= 1 and self.damping_reach > 0 and self.power > 0):
@@ -133,17 +140,20 @@ class FusionGraph(GradientGraph):
         return place_cells(maps, view, self.tape.grid(self.spread_layer), canvas)
 
     def seeds(self, values: Values, view: Tensor, wanted: Wanted, like: Tensor) -> Tensor:
-        """The weighted sum of all maps at the cells of ``like``: (B, K, h', w'), not negative."""
+        """All maps at the cells of ``like``, combined: (B, K, h', w'), not negative."""
         weights = weigh_channels(wanted.mix, self.weight, self.settings)  # (B, K, F)
         class_maps = mix_channels(weights, values[self.features]).relu()  # (B, K, n_y, n_x)
         start = self.start(wanted, weights, class_maps)
         pulled = self.tape.pull_back(values, start, {part.layer for part in self.settings.parts})
-        total = normalise_maps(self.sample(class_maps, self.features, 0.0, view, like))
-        for part in self.settings.parts:
-            gradients = pulled[part.layer].abs()  # (B, K, c, n_y, n_x)
-            reduced = gradients.amax(2) if part.reduce == "max" else gradients.mean(2)
-            total = total + part.weight * stretch(self.sample(reduced, part.layer, part.sigma, view, like))
-        return total
+        sampled = normalise_maps(self.sample(class_maps, self.features, 0.0, view, like))  # (B, K, h', w')
+        parts = torch.stack([self.part_map(part, pulled, view, like) for part in self.settings.parts]).sum(0)
+        return sampled * parts if self.settings.combine == "product" else self.settings.map_weight * sampled + parts
+
+    def part_map(self, part: Part, pulled: Mapping[str, Tensor], view: Tensor, like: Tensor) -> Tensor:
+        """One part of the seeds, (B, K, h', w') in [0, weight]."""
+        gradients = pulled[part.layer].abs()  # (B, K, c, n_y, n_x)
+        reduced = gradients.amax(2) if part.reduce == "max" else gradients.mean(2)
+        return part.weight * stretch(self.sample(reduced, part.layer, part.sigma, view, like))
 
     def start(self, wanted: Wanted, weights: Tensor, class_maps: Tensor) -> dict[str, Tensor]:
         """Where gradients start, and with what: of the maps' sum or of the scores."""

@@ -41,6 +41,15 @@ def test_weights_and_reduction_of_a_part() -> None:
     assert found == pytest.approx(np.array([[0.9375, 1, 0], [0, 0, 1]]), abs=1e-6)
 
 
+def test_product_and_gradients_alone() -> None:
+    # Class 1: map 0.75 1 0 / 0 0 1, gradient 1 1 0 / 0 0 1.
+    images, common = photo(RED, GREEN), {"parts": RAW_INPUT}
+    product = map_of(build(RedGreenNet(), combine="product", **common), 1, images)
+    assert product == pytest.approx(np.array([[0.75, 1, 0], [0, 0, 1]]), abs=1e-6)
+    alone = map_of(build(RedGreenNet(), map_weight=0.0, **common), 1, images)
+    assert alone == pytest.approx(np.array([[1, 1, 0], [0, 0, 1]]), abs=1e-6)
+
+
 def test_gradient_of_the_score_reaches_every_pixel() -> None:
     # Behind global pooling it is the same everywhere, and nothing is left of it once it is stretched.
     graph = build(RedGreenNet(), parts=RAW_INPUT, gradient_of="score")
@@ -102,6 +111,8 @@ def test_parts_may_come_from_yaml() -> None:
         ({"gradient_of": "mask"}, "map or score"),
         ({"damping": 2.0}, "damping"),
         ({"power": 0.0}, "power"),
+        ({"combine": "maximum"}, "sum or product"),
+        ({"map_weight": -1.0}, "map_weight"),
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
