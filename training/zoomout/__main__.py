@@ -58,10 +58,10 @@ def zoomout(
     print(f"results in {out / 'results.md'}")
 
 
-def _command(shown: dict[str, object], out: Path) -> str:
+def _command(shown: dict[str, object]) -> str:
     """The command that repeats the run; paths are relative to the working directory."""
     parts = ["python", "-m", "training.zoomout"]
-    for flag, value in {**shown, "--out": out}.items():
+    for flag, value in shown.items():
         if value is not None:
             parts += [flag, Path(os.path.relpath(value)).as_posix() if isinstance(value, Path) else str(value)]
     return shlex.join(parts)
