@@ -51,7 +51,7 @@ class EnsembleGraph(MapGraph):
         if len(members) < 2:
             raise ModelError(f"An ensemble needs two graphs or more, not {len(members)}.")
         vocabulary = members[0].vocabulary
-        places = torch.tensor([[_place(member.vocabulary, name) for name in vocabulary.names] for member in members])
+        places = torch.tensor([_find_labels(member.vocabulary, vocabulary) for member in members])  # (members, L)
         if not (places >= 0).any(1).all():
             raise ModelError(f"Every graph needs labels of the first one, such as {', '.join(vocabulary.names[-3:])}.")
         self.graphs = nn.ModuleList(member.graph for member in members)
@@ -82,9 +82,11 @@ class EnsembleGraph(MapGraph):
         return scores, normalise_maps(torch.stack(maps).sum(0)), chosen
 
 
-def _place(vocabulary: Vocabulary, name: str) -> int:
-    """The label's number, or -1."""
-    return vocabulary.names.index(name) if name in vocabulary.names else -1
+def _find_labels(own: Vocabulary, wanted: Vocabulary) -> list[int]:
+    """What a member calls each wanted label; -1 where it does not know it. ImageNet names two of its classes alike."""
+    if own.names == wanted.names:
+        return list(range(len(own)))
+    return [own.names.index(name) if name in own.names else -1 for name in wanted.names]
 
 
 def _share(weights: Sequence[float], places: Tensor, vocabulary: Vocabulary) -> Tensor:
