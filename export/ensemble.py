@@ -107,15 +107,11 @@ def _load(spec: MemberSpec) -> _Loaded:
         spec.network, spec.checkpoint or "imagenet", classes=spec.classes, mean=spec.mean, std=spec.std
     )
     preset = PRESETS[spec.preset].settings if spec.preset else None
-    settings = choose_settings(spec.method, preset, {name: _as_tuple(value) for name, value in spec.settings.items()})
+    settings = choose_settings(spec.method, preset, spec.settings, {})
     groups = spec.groups or ("voc" if len(classifier.classes) == 1000 else "none")
     vocabulary = Vocabulary(classifier.classes, read_groups(groups, classifier.classes))
     graph = build_graph(classifier, vocabulary, settings, multi_label=classifier.multi_label)
     return _Loaded(spec, classifier, vocabulary, Member(graph, vocabulary, spec.map_weight, spec.score_weight))
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _describe(spec: EnsembleSpec, loaded: list[_Loaded], more: Mapping[str, Any]) -> ModelCard:

@@ -85,7 +85,7 @@ def archive_checkpoint(checkpoint: Path, store: Path, report: Report, *, method:
     known = {str(name): name for name in SETTINGS}
     if method not in known:
         raise ModelError(f"--method {method}: give one of {', '.join(known)}.")
-    settings = choose_settings(known[method], None, {})
+    settings = choose_settings(known[method], None, {}, {})
     name = default_name(classifier.network, settings.method)
     store.mkdir(parents=True, exist_ok=True)
     build_archive(
