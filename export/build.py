@@ -85,6 +85,7 @@ def build_archive(
         ParityError: the exported graphs disagree. ModelError: something does not fit. No archive is written or changed.
     """
     settings = settings or CamSettings()
+    handler = find_handler(settings.method, handler)
     card = _draft_card(classifier, name, groups or {}, settings, hw or classifier.normalisation.hw, card_fields or {})
     on_step("build the graph")
     graph = build_graph(classifier, card.vocabulary(), settings, multi_label=card.multi_label)
@@ -106,9 +107,7 @@ def pack(
     Raises:
         ParityError, ModelError: as `build_archive`.
     """
-    handler = handler or find_handler(card.method)
-    if not handler.is_file():
-        raise ModelError(f"There is no handler {handler}. Run from a checkout of weakseg, or give its path.")
+    handler = find_handler(card.method, handler)
     with tempfile.TemporaryDirectory() as folder:
         graphs = Path(folder)
         parity = _export(graph, graphs, (card.preprocessing.height, card.preprocessing.width), on_step)
@@ -121,9 +120,16 @@ def pack(
     return BuiltArchive(path, card)
 
 
-def find_handler(method: Method) -> Path:
-    """The TorchServe handler of a method's family."""
-    return HANDLERS / ("cam_handler.py" if method == "cam" else "gradient_handler.py")
+def find_handler(method: Method, given: Path | None = None) -> Path:
+    """The TorchServe handler that was given, else that of the method's family.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    handler = given or HANDLERS / ("cam_handler.py" if method == "cam" else "gradient_handler.py")
+    if not handler.is_file():
+        raise ModelError(f"There is no handler {handler}. Run from a checkout of weakseg, or give its path.")
+    return handler
 
 
 def read_groups(choice: str, class_names: Sequence[str]) -> dict[str, list[int]]:

@@ -28,7 +28,7 @@ from weakseg.doubts import find_doubts
 from weakseg.errors import MissingImageError, OptionValueError, RequestError
 from weakseg.options import MAX_CRF_WORK, MAX_CUTS, Format, Options, Pick, parse_options
 from weakseg.preprocess import prepare
-from weakseg.query import best_ranks, join_queries
+from weakseg.query import MAX_PASSES, best_ranks, join_queries, split_queries
 from weakseg.refine.refine import cut_box, refine_maps
 from weakseg.runtime import Runtime
 from weakseg.types import (
@@ -190,11 +190,18 @@ class Pipeline:
                 jobs[index].timings_ms["network"] = _ms_since(started)
 
     def forward(self, plans: Sequence[Plan]) -> list[GraphOutput]:
-        """One forward pass for plans of one input shape; naked GrabCut's plans have no place here."""
+        """One forward pass for plans of one input shape; naked GrabCut's plans have no place here.
+
+        Gradients of every label are in memory at once: where maps are many, it takes several passes.
+        """
         images = np.stack([plan.network_input for plan in plans if plan.network_input is not None])  # (B, h, w, 3)
         queries = [plan.query for plan in plans if plan.query is not None]
-        output = self.runtime.run(images, join_queries(queries))
-        return [output.of_photo(index, query.labels.shape[1]) for index, query in enumerate(queries)]
+        most = None if self.card.method == "cam" else MAX_PASSES
+        outputs: list[GraphOutput] = []
+        for part in split_queries(queries, most):
+            output = self.runtime.run(images[part], join_queries(queries[part]))
+            outputs += [output.of_photo(index, query.labels.shape[1]) for index, query in enumerate(queries[part])]
+        return outputs
 
     def _finish(self, job: Job) -> None:
         """Refine and encode, job by job: what one photo needs is gone before the next one comes."""

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from weakseg.options import MAX_CLASSES, MAX_RIVALS
 from weakseg.types import NO_LABEL, Query
+
+MAX_PASSES = MAX_CLASSES + MAX_RIVALS  # backward passes at a time: what a single request may ask for
 
 
 def best_ranks(count: int) -> NDArray[np.int64]:
@@ -23,6 +26,24 @@ def join_queries(queries: Sequence[Query]) -> Query:
         _stack([query.among[0] for query in queries]),
         _stack([query.rivals[0] for query in queries]),
     )
+
+
+def split_queries(queries: Sequence[Query], most: int | None) -> list[slice]:
+    """Runs of neighbouring photos whose joined queries ask for at most so many backward passes.
+
+    A photo that asks for more has a run of its own.
+
+    Args:
+        most: Photos times labels and rivals; None: as many as it takes.
+    """
+    starts, widest = [0], 0
+    for index, query in enumerate(queries):
+        width = query.labels.shape[1] + query.rivals.shape[1]
+        if most is not None and index > starts[-1] and max(widest, width) * (index + 1 - starts[-1]) > most:
+            starts.append(index)
+            widest = 0
+        widest = max(widest, width)
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(queries)], strict=True)]
 
 
 def _stack(rows: Sequence[NDArray[np.int64]], fills: Sequence[int] | None = None) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from weakseg.codec.decode import Limits
 from weakseg.errors import MalformedBodyError
 from weakseg.options import parse_options
 from weakseg.pipeline import Pipeline
-from weakseg.query import join_queries
+from weakseg.query import join_queries, split_queries
 from weakseg.types import NO_LABEL, Answer, Query, RawRequest
 
 NAKED = {"classes": "none", "box": "1,1,9,9"}
@@ -118,6 +118,37 @@ def test_subtracted_classes_are_rivals_by_rank() -> None:
         for sent in ({}, {"subtract_classes": 0}, {"subtract_classes": 3})
     ]
     assert [query.rivals.tolist() for query in queries if query] == [[[-1, -2]], [[]], [[-1, -2, -3]]]
+
+
+def of_width(labels: int, rivals: int = 0) -> Query:
+    return Query(np.zeros((1, labels), np.int64), np.zeros((1, 1), np.int64), np.full((1, rivals), -1))
+
+
+@pytest.mark.parametrize(
+    ("queries", "most", "parts"),
+    [
+        ([of_width(1)] * 8, 8, [(0, 8)]),
+        ([of_width(1)] * 8, 3, [(0, 3), (3, 6), (6, 8)]),
+        ([of_width(1), of_width(2, 2), of_width(1), of_width(1)], 8, [(0, 2), (2, 4)]),  # 3 x 4 would be too many
+        ([of_width(9), of_width(1)], 8, [(0, 1), (1, 2)]),
+        ([of_width(9)] * 3, None, [(0, 3)]),
+    ],
+)
+def test_batches_are_split_where_they_ask_for_many_maps(
+    queries: list[Query], most: int | None, parts: list[tuple[int, int]]
+) -> None:
+    assert split_queries(queries, most) == [slice(*part) for part in parts]
+
+
+def test_split_batches_are_answered_in_order() -> None:
+    card = CARD.model_copy(update={"method": "saliency"})
+    runtime = FakeRuntime(card, SCORES)
+    requests: list[dict[str, str]] = [{"classes": "tabby"}, *[{"classes": "0,1,2,3,4,5,6,7"}] * 6, {"classes": "dog"}]
+    answers = ask(Pipeline(card, runtime), *requests)
+    assert [shape[0] for shape, _ in runtime.calls] == [5, 3]
+    assert [answer.status for answer in answers] == [200] * 8
+    labels = [[part["label"] for part in json.loads(answer.headers["X-Weakseg-Segments"])] for answer in answers]
+    assert (labels[0], len(labels[3]), labels[7]) == (["tabby"], 8, ["dog"])
 
 
 def test_the_query_of_a_batch_is_filled_up() -> None:
