@@ -41,26 +41,28 @@ SQUEEZENET_CAM = CamSettings(
     temperature=2.0,
     size_correction=0.75,
 )
+_CRF: dict[str, Any] = {  # docs/results/tune_crf
+    "steps": 5,
+    "confidence": 20,
+    "smooth_sigma": 0.012,
+    "smooth_weight": 3,
+    "colour_sigma": 0.1,
+    "colour_rgb": 8,
+    "colour_weight": 7,
+}
 _FUSION_FIELDS: dict[str, Any] = {
     "refine_side": 192,
     "box_context": 0.3,
     "photo_task": {
         "refine": "crf",
         "threshold": 0.4,
-        "refine_thresholds": {"crf": 0.45},
-        "crf": {
-            "steps": 5,
-            "confidence": 20,
-            "smooth_sigma": 0.01,
-            "smooth_weight": 3,
-            "colour_sigma": 0.1,
-            "colour_rgb": 4,
-            "colour_weight": 10,
-        },
+        "refine_thresholds": {"crf": 0.48},
+        "crf": _CRF,
         "grabcut_mode": (0.25, 0.5, 0.8),
         "mode_thresholds": {"pf_pb": 0.4, "f_pf": 0.8, "f_pb": 0.7},
     },
     "box_task": {
+        "crf": _CRF,
         "grabcut_mode": (0.05, 0.25, 0.7),
         "threshold": 0.27,
         "refine_thresholds": {"crf": 0.35},
