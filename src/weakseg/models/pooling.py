@@ -1,7 +1,8 @@
 """Back through pooling, without indices: runtimes are slow to keep and to scatter by them.
 
-A window of k x k is taken as two windows, k rows and then k columns. Tap t of a window line is the t-th cell of every
-window: a slice with the pooling's stride. Putting taps back where they came from is the same backwards.
+A window of k x k is taken as two windows, k rows and then k columns. Tap t of a window is the t-th row of every window:
+a slice with the pooling's stride. Putting taps back where they came from is the same backwards. Columns are taken as
+rows of the transposed map: runtimes slice and join whole rows several times faster than single columns.
 """
 
 from __future__ import annotations
@@ -16,56 +17,46 @@ from torch import Tensor, nn
 from weakseg.models.operators import Call, pair
 from weakseg.models.rules import Rule, Visit, weigh
 
-ROWS, COLUMNS = 2, 3  # axes of (B, C, h, w)
-
 
 @dataclass(frozen=True)
 class Window:
-    """One axis of a pooling."""
+    """One axis of a pooling, taken along the rows of (B, C, h, w); for columns, transpose before and after."""
 
-    axis: int
     size: int
     stride: int
     padding: int
     ceil_mode: bool
 
-    def pad(self, values: Tensor, fill: float) -> Tensor:
-        """On both sides, by what any window may reach beyond the border."""
+    def taps(self, values: Tensor, count: int) -> list[Tensor]:
+        """The rows of ``count`` windows, by their place in the window: ``size`` tensors (B, C, count, w)."""
         after = self.padding + (self.stride - 1 if self.ceil_mode else 0)
-        return pad_axis(values, self.axis, self.padding, after, fill) if after else values
-
-    def taps(self, padded: Tensor, count: int) -> list[Tensor]:
-        """The cells of ``count`` windows, by their place in the window: ``size`` tensors (B, C, ...)."""
-        ends = [first + (count - 1) * self.stride + 1 for first in range(self.size)]
-        if self.axis == ROWS:
-            return [padded[:, :, first : ends[first] : self.stride] for first in range(self.size)]
-        return [padded[:, :, :, first : ends[first] : self.stride] for first in range(self.size)]
+        padded = pad_rows(values, self.padding, after, float("-inf"))
+        reach = (count - 1) * self.stride + 1
+        return [padded[:, :, first : first + reach : self.stride] for first in range(self.size)]
 
     def put_back(self, cotangent: Tensor, masks: Sequence[Tensor] | None, length: int, passes: int) -> Tensor:
-        """The inverse of pad and taps, for a line of ``length`` cells: what lies in several windows is added up.
+        """Windows to rows, ``taps`` backwards: (K * B, C, count, w) to (K * B, C, length, w).
 
         Args:
-            cotangent: (K * B, C, ...), one value per window, for all its taps alike.
-            masks: What of it each tap gets, (B, C, ...); None: everything.
+            cotangent: One value per window, for all its taps alike.
+            masks: What of it each tap gets, (B, C, count, w); None: everything.
         """
-        steps = -(-self.size // self.stride)  # a cell lies in at most so many windows
+        steps = -(-self.size // self.stride)  # a row lies in at most so many windows
         reaches_end = self.size - self.padding - 1 <= self.stride * (steps - 1)
         room = steps - 1 if reaches_end else steps
-        shifted = [pad_axis(cotangent, self.axis, step, room - step, 0.0) for step in range(steps)]
+        shifted = [pad_rows(cotangent, step, room - step, 0.0) for step in range(steps)]
         phases: list[Tensor] = []
-        for phase in range(self.stride):  # every stride-th cell, starting at this one
+        for phase in range(self.stride):  # every stride-th row, starting at this one
             shares = []
             for step, tap in enumerate(range(phase, self.size, self.stride)):
                 share = shifted[step]
                 if masks is not None:
-                    mask = pad_axis(masks[tap].to(share.dtype), self.axis, step, room - step, 0.0)
+                    mask = pad_rows(masks[tap].to(share.dtype), step, room - step, 0.0)
                     share = weigh(share, mask, passes)
                 shares.append(share)
             phases.append(reduce(torch.add, shares) if shares else torch.zeros_like(shifted[0]))
-        line = interleave(phases, self.axis) if self.stride > 1 else phases[0]
-        if self.axis == ROWS:
-            return line[:, :, self.padding : self.padding + length]
-        return line[:, :, :, self.padding : self.padding + length]
+        rows = torch.stack(phases, 3).flatten(2, 3) if self.stride > 1 else phases[0]  # (K * B, C, count * stride, w)
+        return rows[:, :, self.padding : self.padding + length]
 
 
 def windows(call: Call) -> tuple[Window, Window]:
@@ -74,9 +65,7 @@ def windows(call: Call) -> tuple[Window, Window]:
     stride = pair(call.setting("stride", 2) or size)
     padding = pair(call.setting("padding", 3, 0))
     ceil_mode = bool(call.setting("ceil_mode", 5 if call.operator == "max_pool2d" else 4, False))
-    rows, columns = (
-        Window(axis, size[axis - 2], stride[axis - 2], padding[axis - 2], ceil_mode) for axis in (ROWS, COLUMNS)
-    )
+    rows, columns = (Window(size[axis], stride[axis], padding[axis], ceil_mode) for axis in (0, 1))
     return rows, columns
 
 
@@ -94,13 +83,15 @@ class MaxPool(Rule):
         self.rows, self.columns = rows, columns
 
     def pull_back(self, cotangent: Tensor, visit: Visit, /) -> Tensor:
-        rows = self.rows.taps(self.rows.pad(visit.input, float("-inf")), visit.output.shape[ROWS])
+        height, width = visit.input.shape[2], visit.input.shape[3]
+        rows = self.rows.taps(visit.input, visit.output.shape[2])
         best = reduce(torch.maximum, rows)  # (B, C, h', w): of each window's rows, column by column
-        columns = self.columns.taps(self.columns.pad(best, float("-inf")), visit.output.shape[COLUMNS])
-        in_columns = first_equal(columns, visit.output)
-        line = self.columns.put_back(cotangent, in_columns, visit.input.shape[COLUMNS], visit.passes)
-        in_rows = first_equal(rows, best)
-        return self.rows.put_back(line, in_rows, visit.input.shape[ROWS], visit.passes)  # (K * B, C, h, w)
+        columns = self.columns.taps(best.transpose(2, 3), visit.output.shape[3])  # of (B, C, w', h')
+        in_columns = first_equal(columns, visit.output.transpose(2, 3))
+        line = self.columns.put_back(cotangent.transpose(2, 3), in_columns, width, visit.passes).transpose(
+            2, 3
+        )  # (K * B, C, h', w)
+        return self.rows.put_back(line, first_equal(rows, best), height, visit.passes)  # (K * B, C, h, w)
 
 
 class AveragePool(Rule):
@@ -112,8 +103,10 @@ class AveragePool(Rule):
 
     def pull_back(self, cotangent: Tensor, visit: Visit, /) -> Tensor:
         share = cotangent / (self.rows.size * self.columns.size)  # (K * B, C, h', w')
-        line = self.columns.put_back(share, None, visit.input.shape[COLUMNS], visit.passes)  # (K * B, C, h', w)
-        return self.rows.put_back(line, None, visit.input.shape[ROWS], visit.passes)  # (K * B, C, h, w)
+        line = self.columns.put_back(share.transpose(2, 3), None, visit.input.shape[3], visit.passes).transpose(
+            2, 3
+        )  # (K * B, C, h', w)
+        return self.rows.put_back(line, None, visit.input.shape[2], visit.passes)  # (K * B, C, h, w)
 
 
 class AdaptiveAveragePool(Rule):
@@ -183,16 +176,8 @@ def first_equal(taps: Sequence[Tensor], best: Tensor) -> list[Tensor]:
     return [*masks, ~found] if len(taps) > 1 else masks
 
 
-def interleave(phases: Sequence[Tensor], axis: int) -> Tensor:
-    """a0 b0 c0 a1 b1 c1 ... along one axis."""
-    return torch.stack(list(phases), axis + 1).flatten(axis, axis + 1)
-
-
-def pad_axis(values: Tensor, axis: int, before: int, after: int, fill: float) -> Tensor:
-    if before == after == 0:
-        return values
-    amounts = (0, 0, before, after) if axis == ROWS else (before, after, 0, 0)
-    return nn.functional.pad(values, amounts, value=fill)
+def pad_rows(values: Tensor, before: int, after: int, fill: float) -> Tensor:
+    return values if before == after == 0 else nn.functional.pad(values, (0, 0, before, after), value=fill)
 
 
 def share_out(parts: Tensor, cells: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.helpers.gradients import difference
-from weakseg.models.pooling import COLUMNS, ROWS, MaxPool, Window, share_out
+from weakseg.models.pooling import MaxPool, Window, share_out
 from weakseg.models.rules import Visit
 from weakseg.models.tape import INPUT, OUTPUT, record_tape
 
@@ -124,7 +124,7 @@ def compare_with_autograd(model: nn.Module) -> None:
 def pull_max(values: list[list[float]], cotangent: list[list[float]], size: int, stride: int) -> list[list[float]]:
     """Back through a max pooling without padding, in one pass over one channel."""
     image = torch.tensor([[values]])  # (1, 1, h, w)
-    rule = MaxPool(Window(ROWS, size, stride, 0, False), Window(COLUMNS, size, stride, 0, False))
+    rule = MaxPool(Window(size, stride, 0, False), Window(size, stride, 0, False))
     visit = Visit((image,), F.max_pool2d(image, size, stride), index=0, passes=1, guided=False)
     pulled: list[list[float]] = rule.pull_back(torch.tensor([[cotangent]]), visit)[0, 0].tolist()
     return pulled
@@ -147,7 +147,7 @@ def test_ties_go_where_autograd_sends_them_in_the_transposed_image(size: int, st
     pooled = F.max_pool2d(images, size, stride, padding)
     cotangent = torch.randn_like(pooled)
     (expected,) = torch.autograd.grad(pooled, images, cotangent)
-    rule = MaxPool(Window(ROWS, size, stride, padding, False), Window(COLUMNS, size, stride, padding, False))
+    rule = MaxPool(Window(size, stride, padding, False), Window(size, stride, padding, False))
     visit = Visit((images.detach().mT,), pooled.detach().mT, index=0, passes=1, guided=False)
     torch.testing.assert_close(rule.pull_back(cotangent.mT, visit).mT, expected)
 
