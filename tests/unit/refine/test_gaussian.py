@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from weakseg.refine.gaussian import smooth_map
+from weakseg.refine.gaussian import sigmas_in_cells, smooth_map
 
 
 def blur_exactly(class_map: np.ndarray, sigma_y: float, sigma_x: float) -> np.ndarray:
@@ -51,3 +51,23 @@ def test_an_object_at_the_border_does_not_fade_and_flat_maps_stay() -> None:
     for value in (0.0, 0.4, 1.0):
         flat = np.full((1, 3), value, np.float32)
         assert np.allclose(smooth_map(flat, 0.2, (1, 900)), flat)
+
+
+@pytest.mark.parametrize(
+    ("photo_hw", "expected"),
+    [
+        ((400, 800), (8.0, 6.0)),  # 160 px: 8 rows of 20 px, 6 columns
+        ((1, 3000), (20, 6.0)),  # 600 px would be 12000 rows
+        ((3000, 1), (4.0, 30)),
+    ],
+)
+def test_no_wider_than_the_map(photo_hw: tuple[int, int], expected: tuple[float, float]) -> None:
+    assert sigmas_in_cells(0.2, photo_hw, (20, 30)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("photo_hw", "axis"), [((1, 3000), 0), ((3000, 1), 1)])
+def test_a_map_of_a_line_is_flat_across_it(photo_hw: tuple[int, int], axis: int) -> None:
+    class_map = np.random.default_rng(3).random((20, 30)).astype(np.float32)
+    smoothed = smooth_map(class_map, 0.04, photo_hw)
+    assert np.ptp(smoothed, axis).max() < 0.02
+    assert smoothed.max() == class_map.max()
