@@ -77,13 +77,15 @@ def choose_layer(tape: Tape, layer: str) -> str:
     features: on networks that end in them (SqueezeNet), it is what their convolution sees.
 
     Raises:
-        ModelError: the network has no such layer.
+        ModelError: the network has no such layer, or no features before its class maps.
     """
     if layer:
         if layer not in tape.layers:
             raise ModelError(f"The network has no layer {layer!r}. It has: {', '.join(tape.layers)}.")
         return layer
     ends = [name for name in tape.convolutions if name != tape.class_map]
+    if not ends:
+        raise ModelError(f"No convolution but that of the class maps. Choose a layer: {', '.join(tape.layers)}.")
     last = tape.grid(ends[-1]).stride_yx
     return [name for name in before_class_map(tape) if tape.grid(name).stride_yx == last][-1]
 

@@ -112,5 +112,4 @@ def linear_weights(places: Tensor, cells: Tensor) -> Tensor:
 
 def gaussian_weights(places: Tensor, cells: Tensor, sigma: Tensor) -> Tensor:
     """As ``linear_weights``, with a Gaussian of ``sigma`` cells around each place."""
-    weights = (-(((places[:, None] - cells) / sigma) ** 2) / 2).exp()  # (P, N)
-    return weights / weights.sum(1, keepdim=True).clamp(min=1e-30)
+    return (-(((places[:, None] - cells) / sigma) ** 2) / 2).softmax(1)  # (P, N); a small sigma leaves the nearest cell

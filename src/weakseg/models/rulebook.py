@@ -106,11 +106,10 @@ def _quotient(call: Call) -> Rule | None:
 
 
 def _ranks_agree(call: Call) -> bool:
-    """Tensors that depend on the image have the result's rank; a parameter may have fewer axes."""
+    """All are tensors (a size is none); those that depend on the image have the result's rank, parameters may not."""
     return all(
-        len(call.shapes[source]) == len(call.shape) or source.op == "get_attr"
+        source in call.shapes and (len(call.shapes[source]) == len(call.shape) or source.op == "get_attr")
         for source in call.sources
-        if source in call.shapes
     )
 
 

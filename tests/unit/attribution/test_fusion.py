@@ -85,6 +85,14 @@ def test_smoothing_by_hand() -> None:
     assert found.tolist() == pytest.approx((kernel / kernel.sum(1, keepdims=True))[:, 2])
 
 
+def test_the_smallest_gaussian_leaves_the_nearest_cell() -> None:
+    # Half a cell from the nearest one, sigma is 0.01 cells: exp(-1250) is 0 in any precision.
+    maps, view = torch.tensor([[[[2.0, 4.0]]]]), torch.zeros(1, 3, 1, 8)
+    target = Grid((1.0, 4.0), (0.0, 1.0))  # at cells 1/4 and 5/4 of the source
+    found = sample_smoothly(maps, view, Grid((1.0, 4.0), (0.0, 0.0)), target, torch.zeros(1, 1, 1, 2), sigma=0.005)
+    assert found[0, 0, 0].tolist() == [2.0, 4.0]
+
+
 def test_sampling_of_one_grid_at_the_cells_of_another() -> None:
     maps: Tensor = torch.arange(8.0).reshape(1, 1, 1, 8)
     view, like = torch.zeros(1, 3, 1, 8), torch.zeros(1, 1, 1, 2)

@@ -116,6 +116,13 @@ def test_a_layer_that_is_not_there_is_named_with_those_that_are() -> None:
         GradCamGraph(RedGreenNet(), "tiny", VOCABULARY, settings=GradCamSettings(layer="conv5"), **AS_IT_IS)
 
 
+@pytest.mark.parametrize("graph", [GradCamGraph, LayerCamGraph])
+def test_without_features_before_the_class_maps_a_layer_must_be_chosen(graph: type[GradCamGraph]) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ModelError, match=r"No convolution but that of the class maps\. Choose a layer: _0"):
+        graph(network, "tiny", VOCABULARY, **AS_IT_IS)
+
+
 def test_scores_do_not_depend_on_the_method() -> None:
     weights = Weights(source="worked out on paper", licence="CC0-1.0", sha256="none")
     normalisation = Normalisation((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))

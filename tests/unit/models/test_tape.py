@@ -154,6 +154,22 @@ def test_operators_without_a_rule_are_named(layer: nn.Module, message: str) -> N
         record_tape(Inner(layer), "mine")
 
 
+class TimesHeight(nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return values * values.shape[2]
+
+
+class PlusWidth(nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return values + values.size(3)
+
+
+@pytest.mark.parametrize(("layer", "name"), [(TimesHeight(), "mul"), (PlusWidth(), "add")])
+def test_arithmetic_with_a_size_is_refused_by_name(layer: nn.Module, name: str) -> None:
+    with pytest.raises(UnsupportedOperatorError, match=f"gradients cannot pass '{name}' at 'block.1'"):
+        record_tape(Inner(layer), "mine")
+
+
 def test_transformers_are_refused() -> None:
     with pytest.raises(UnsupportedOperatorError, match=r"'shifted_window_attention' at 'features.1.0.attn'"):
         record_tape(torchvision.models.swin_t(weights=None, num_classes=3), "swin_t")
