@@ -15,7 +15,7 @@ A group's map (VOC's ``dog`` from 118 ImageNet dogs) is a weighted mean of its m
 is removed where the map is linear in the features, after SqueezeNet's own ReLU otherwise.
 
 Three steps beyond the paper are off by default, and were chosen on photos that the reported figures do not use
-(docs/results/voc.md):
+(docs/results/grabcut_cam.md):
 
 - ``contrast``: the mean of all classes' positive weights, scaled to the same sum, is subtracted from a label's weights
   before the map is made: what every class sees (edges, texture) leaves the map, what this label sees stays.
