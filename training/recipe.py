@@ -66,6 +66,11 @@ class Recipe(BaseModel):
     step_factor: float = Field(0.1, gt=0, lt=1, description="... the learning rate is multiplied by this")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights, which are the result; 0: none")
+    select: Literal["last", "best"] = Field(
+        "last",
+        description="the epoch whose weights are the result; best: with the highest metric on val_split, which is then "
+        "chosen on what is reported",
+    )
     precision: Literal["32", "bf16", "16"] = Field("32", description="16 needs a GPU")
     # machine
     workers: int = Field(0, ge=0, description="processes that read photos")

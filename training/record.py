@@ -70,14 +70,18 @@ class Record(lightning.Callback):
         }
 
     def _write(self, loop: Loop) -> None:
-        watched = [row[f"val_{loop.task.watched}"] for row in self.history]
-        if watched[-1] > max(watched[:-1], default=-np.inf):
-            self.save_best(loop, {"epoch": len(self.history), "val": loop.figures})
+        if loop.recipe.select == "last" or self._is_best(loop.task.watched):
+            self.save_result(loop, {"epoch": len(self.history), "val": loop.figures})
         self._write_history()
         draw_samples(loop, self.folder / "samples" / f"epoch_{len(self.history):02d}.jpg")
         row = self.history[-1]
         figures = ", ".join(f"{name} {row[name]:.4g}" for name in row if name not in ("epoch", "seconds"))
         self.console.print(f"epoch {len(self.history)}/{loop.recipe.epochs}: {figures} ({row['seconds']:.0f} s)")
+
+    def _is_best(self, watched: str) -> bool:
+        """Whether no epoch before the latest one was as good."""
+        *before, latest = (row[f"val_{watched}"] for row in self.history)
+        return latest > max(before, default=-np.inf)
 
     def _write_history(self) -> None:
         with (self.folder / HISTORY).open("w", encoding="utf-8", newline="") as file:
@@ -85,8 +89,8 @@ class Record(lightning.Callback):
             writer.writeheader()
             writer.writerows(self.history)
 
-    def save_best(self, loop: Loop, metrics: dict[str, Any]) -> None:
-        """``best.pt``: plain values and tensors, written under another name first."""
+    def save_result(self, loop: Loop, metrics: dict[str, Any]) -> None:
+        """``best.pt``, whichever epoch's it is: plain values and tensors, written under another name first."""
         state = {name: value.detach().cpu().contiguous() for name, value in loop.result.state_dict().items()}
         partial = self.folder / f"{BEST}.part"
         torch.save({"state_dict": state, **self.facts, "metrics": metrics}, partial)
@@ -94,7 +98,7 @@ class Record(lightning.Callback):
 
     def finish(self, loop: Loop, metrics: dict[str, Any]) -> None:
         """Figures on both splits, in ``best.pt`` and ``metrics.json``; the curves."""
-        self.save_best(loop, metrics)
+        self.save_result(loop, metrics)
         draw_curves(self.history, self.folder / "curves.png")
         summary = {**self.facts, "metrics": metrics, "minutes": sum(row["seconds"] for row in self.history) / 60}
         (self.folder / METRICS).write_text(json.dumps(summary, indent=2), encoding="utf-8")

@@ -152,7 +152,7 @@ def _build_trainer(recipe: Recipe, folder: Path, record: Record, *, bar: bool) -
 
 
 def _measure(trainer: lightning.Trainer, loop: Loop, folder: Path) -> dict[str, Any]:
-    """Load the best epoch's weights; its figures on both splits, as served: without variation."""
+    """Load the selected epoch's weights; its figures on both splits, as served: without variation."""
     saved = torch.load(folder / BEST, map_location=loop.device, weights_only=True)
     loop.result.load_state_dict(saved["state_dict"])
     figures = {}

@@ -22,7 +22,7 @@ class Task(ABC):
     """One kind of training. A network that learns from pixel masks needs nothing else but one of these.
 
     Attributes:
-        watched: The figure that decides which epoch is best; higher is better.
+        watched: The figure that decides with ``select: best`` which epoch is the result; higher is better.
     """
 
     watched: str

@@ -147,15 +147,36 @@ def test_a_run_leaves_figures_curves_and_pictures(whole: Path, table: Path) -> N
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     metrics = json.loads((whole / "metrics.json").read_text())["metrics"]
-    best = max(rows, key=lambda row: float(row["val_map"]))
-    assert metrics["epoch"] == int(best["epoch"])
-    assert metrics["val"]["map"] == pytest.approx(float(best["val_map"]))
+    assert metrics["epoch"] == 3
+    assert metrics["val"]["map"] == pytest.approx(float(rows[-1]["val_map"]))
     assert 0 < metrics["train"]["map"] <= 1
     assert metrics["val"]["map"] == pytest.approx(measure_as_served(whole / "best.pt", table), abs=1e-6)
     picture = cv2.imread(str(whole / "samples" / "epoch_03.jpg"))
     assert picture.shape[0] == 6 * 162  # six photos
     assert picture.shape[1] == 3 * round(56 * 160 / 40)  # photo and two maps
     assert cv2.imread(str(whole / "curves.png")) is not None
+
+
+@pytest.mark.parametrize(("select", "epoch"), [("last", 3), ("best", 2)])
+def test_the_result_is_the_last_epoch_unless_the_recipe_says_best(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, select: str, epoch: int
+) -> None:
+    values = iter([0.5, 0.7, 0.6, 0.6, 0.6])  # of three epochs, then of both splits with the result's weights
+    averaged: list[dict[str, torch.Tensor]] = []
+
+    def summarise(*_: object) -> dict[str, float]:
+        return {"map": next(values)}
+
+    def remember(loop: Loop) -> None:
+        averaged.append({name: value.clone() for name, value in loop.result.state_dict().items()})
+
+    monkeypatch.setattr("training.tasks.MultiLabel.summarise", summarise)
+    monkeypatch.setattr(Loop, "on_validation_start", remember)
+    train(tiny_recipe(select=select), table, tmp_path, bar=False)
+    saved = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert saved["metrics"]["epoch"] == epoch
+    assert_same(saved["state_dict"], averaged[epoch - 1])
+    assert not torch.equal(averaged[1]["classifier.weight"], averaged[2]["classifier.weight"])
 
 
 def test_the_checkpoint_holds_all_that_export_needs(whole: Path) -> None:
