@@ -1,8 +1,8 @@
 """The models that the service makes by itself: how their maps are made, and their defaults.
 
 Maps, and levels and thresholds of the presets, were chosen on VOC's ``train_official`` photos alone
-(docs/decisions/0008-gradient-seeds.md; the CRF by ``weakseg tune``: docs/results/tune_crf). What a method without preset
-starts with is a guess: the paper's number of rivals, and a Gaussian that `weakseg tune` betters.
+(docs/decisions/0008-gradient-seeds.md; the CRF by ``weakseg tune``: docs/results/tune_crf). What a method without
+preset starts with is a guess: the paper's number of rivals, and a Gaussian that ``weakseg tune`` betters.
 """
 
 from __future__ import annotations
