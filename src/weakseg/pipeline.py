@@ -153,7 +153,7 @@ class Pipeline:
         among = self._among(options)
         query = self._query(options, settings, among)
         asked = options.classes if options.classes == ("auto",) else tuple(self.vocabulary.names[i] for i in among)
-        _check_work(settings, 1 if options.pick is Pick.BEST else len(asked))
+        _check_work(settings, query.labels.shape[1])
         network_input, geometry = prepare(rgb, self.card.preprocessing)
         return Plan(rgb, options, settings, chosen, asked, query, network_input, geometry)
 

@@ -285,6 +285,16 @@ def test_too_large_a_crf_is_refused_before_it_holds_the_worker(pipeline: Pipelin
     assert "200 at most" in json.loads(many.body)["error"]["remedy"]
 
 
+@pytest.mark.parametrize(("tag_threshold", "status"), [(0.2, 400), (1.0, 200)])
+def test_labels_that_auto_may_answer_with_are_work_too(tag_threshold: float, status: int) -> None:
+    card = CARD.model_copy(update={"tag_threshold": tag_threshold})
+    for sent, field in (({"iterations": 9}, "iterations"), ({"crf_steps": 41}, "crf_steps")):
+        (answer,) = ask(Pipeline(card, FakeRuntime(card, SCORES)), sent)
+        assert answer.status == status
+        if status == 400:
+            assert json.loads(answer.body)["error"]["field"] == field
+
+
 def test_an_answer_that_the_server_could_not_send_is_a_413(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     formats = ({}, {"format": "overlay"}, {"format": "json"})
     sizes = [len(answer.body) for answer in ask(pipeline, *formats)]
