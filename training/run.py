@@ -57,7 +57,7 @@ def train(recipe: Recipe, data: Path, folder: Path, *, console: Console | None =
     if (folder / METRICS).is_file():
         console.print(f"{folder} holds a finished run of this recipe; nothing to do.")
         return Outcome(folder / BEST, json.loads((folder / METRICS).read_text(encoding="utf-8"))["metrics"])
-    start = build_start(recipe, len(splits.classes))
+    start = build_start(recipe, splits.classes)
     _announce(console, recipe, splits, start, folder)
     loop = Loop(
         start,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +29,10 @@ class Start:
     weights: str  # where it starts from, in words
 
 
-def build_start(recipe: Recipe, class_count: int) -> Start:
+def build_start(recipe: Recipe, classes: Sequence[str]) -> Start:
     """Build the recipe's network. The same seed gives the same random weights; the caller's random state stays.
+
+    The head starts anew, unless ``init`` is a checkpoint that says it has these classes in this order.
 
     Raises:
         UnsupportedNetworkError, WeightsUnavailableError, ModelError: see `weakseg.models.classifier.load_classifier`.
@@ -38,19 +40,21 @@ def build_start(recipe: Recipe, class_count: int) -> Start:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build_network(recipe.network, class_count)
+        network = build_network(recipe.network, len(classes))
     head = find_head(recipe.network)
     mean, std, weights = IMAGENET_MEAN, IMAGENET_STD, "random numbers"
     if recipe.init == "imagenet":
         state, mean, std, weights = _read_imagenet(recipe.network)
         if hasattr(network, "transform_input"):  # GoogLeNet, Inception: see weakseg.models.classifier
             mean = std = (0.5, 0.5, 0.5)
-        new = _fill(network, state, recipe, head | _added(recipe.network))
+        new = _fill(network, _without(head, state), recipe, head | _added(recipe.network))
     elif recipe.init != "random":
         path = Path(recipe.init)
         state, weights = _adapt(recipe.network, read_state_dict(path)), f"{path.name} (SHA-256 {_sha256(path)[:12]})"
         known = read_metadata(path)
         mean, std = (known.mean, known.std) if known else (mean, std)
+        if known is None or known.classes != tuple(classes):
+            state = _without(head, state)
         new = _fill(network, state, recipe, head | _added(recipe.network))
     else:
         new = set(head)
@@ -95,6 +99,11 @@ def _read_imagenet(network: str) -> tuple[dict[str, Tensor], Rgb, Rgb, str]:
         ) from error
     transforms = chosen.transforms()
     return _adapt(network, state), tuple(transforms.mean), tuple(transforms.std), f"torchvision {chosen}"
+
+
+def _without(names: Iterable[str], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    left_out = set(names)
+    return {name: value for name, value in state.items() if name not in left_out}
 
 
 def _fill(network: nn.Module, state: Mapping[str, Tensor], recipe: Recipe, may_differ: Iterable[str]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.helpers.drawn_photos import tiny_recipe
+from tests.helpers.drawn_photos import KINDS, tiny_recipe
 from training.optimisers import build_optimiser, rate_at
 from training.start import build_start
 
@@ -36,7 +36,7 @@ def test_steps() -> None:
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
 def test_new_layers_learn_faster_and_biases_and_norms_do_not_decay(name: str, kind: type) -> None:
     recipe = tiny_recipe(optimiser=name, learning_rate=0.1, head_rate=3.0, weight_decay=0.02, freeze=("features.0",))
-    start = build_start(recipe, 3)
+    start = build_start(recipe, KINDS)
     optimiser = build_optimiser(start.network, recipe, start.new)
     names = {id(value): name for name, value in start.network.named_parameters()}
     found = {

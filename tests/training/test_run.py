@@ -247,7 +247,7 @@ def test_tensorboard_gets_every_epoch_s_figures(whole: Path) -> None:
 
 def test_frozen_layers_and_their_statistics_stay(table: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(epochs=1, freeze=("features.0",))
-    before = build_start(recipe, 3).network.state_dict()
+    before = build_start(recipe, KINDS).network.state_dict()
     train(recipe, table, tmp_path, bar=False)
     after = torch.load(tmp_path / "best.pt", weights_only=True)["state_dict"]
     same = {name for name, value in after.items() if torch.equal(value, before[name])}
@@ -262,7 +262,7 @@ def test_a_network_with_auxiliary_heads_is_trained_by_its_main_one(table: Path, 
 
 def test_kept_statistics_stay_while_weights_learn(table: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(epochs=1, batch_norm="kept")
-    before = build_start(recipe, 3).network.state_dict()
+    before = build_start(recipe, KINDS).network.state_dict()
     train(recipe, table, tmp_path, bar=False)
     after = torch.load(tmp_path / "best.pt", weights_only=True)["state_dict"]
     assert all(torch.equal(value, before[name]) for name, value in after.items() if "running" in name)

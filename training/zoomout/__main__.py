@@ -51,9 +51,15 @@ def zoomout(
             "--voc": voc,
             "--network": network,
             "--checkpoint": checkpoint,
-            "--every": every if every > 1 else None,
+            "--classes": classes,
+            "--train-on": train_on,
+            "--choose-on": choose_on,
+            "--report-on": ",".join(report),
+            "--photos-per-class": photos_per_class,
+            "--every": every,
+            "--out": out,
         }
-        order = Order(voc, out, _command(shown, out), train_on, choose_on, report, every)
+        order = Order(voc, out, _command(shown), train_on, choose_on, report, every)
         run(order, classifier, recipe)
     print(f"results in {out / 'results.md'}")
 
