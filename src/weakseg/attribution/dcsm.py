@@ -35,6 +35,7 @@ from weakseg.card import Method
 from weakseg.errors import ModelError
 from weakseg.labels import Vocabulary
 from weakseg.models.tape import OUTPUT, Tape, Values
+from weakseg.types import NO_LABEL
 
 STRIDES = (4, 8, 16)
 LAYERS_PER_STRIDE = 3
@@ -112,7 +113,8 @@ class DcsmGraph(GradientGraph):
         rivals, real = resolve_rivals(wanted, self.candidates, self.membership)
         contenders = torch.cat([wanted.labels, rivals], 1)  # (B, J)
         mix = torch.cat([wanted.mix, self.mix(rivals, wanted.logits)], 1)  # (B, J, C)
-        counts = torch.cat([find_first(wanted.labels) * real.sum(1, keepdim=True).clamp(max=1), real], 1)  # (B, J)
+        subtracting = (wanted.rivals != NO_LABEL).float().sum(1, keepdim=True).clamp(max=1)  # (B, 1): 1 or 0
+        counts = torch.cat([find_first(wanted.labels) * subtracting, real], 1)  # (B, J)
         apart = 1 - share_classes(wanted.labels, contenders, self.membership)  # (B, K, J)
         return Contest(mix, apart * counts[:, None, :])
 

@@ -135,6 +135,14 @@ def test_all_of_it_against_a_plain_one(network: Stairs, images: Tensor, rivals: 
     assert all(np.ptp(each) > 0.05 for each in found[0])
 
 
+def test_all_labels_asked_for_subtract_one_another_though_no_rival_is_left(network: Stairs, images: Tensor) -> None:
+    vocabulary = Vocabulary(VOCABULARY.classes)
+    graph = DcsmGraph(network, "stairs", vocabulary, **AS_IT_IS)
+    found, _ = run(graph, images[:1], *as_tensors(ask([[0, 1, 2, 3, 4]], vocabulary, rivals=1)))
+    pixels = images[:1].permute(0, 3, 1, 2) / 255  # (1, 3, h, w)
+    np.testing.assert_allclose(found[0], plain_dcsm(network, pixels, one_hot(0, 1, 2, 3, 4), 5), atol=2e-5)
+
+
 def test_a_group_sends_the_mean_of_its_members(network: Stairs, images: Tensor) -> None:
     graph = DcsmGraph(network, "stairs", VOCABULARY, **AS_IT_IS)
     found, _ = run(graph, images[:1], *as_tensors(ask([[5]], VOCABULARY)))
