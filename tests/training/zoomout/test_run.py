@@ -87,10 +87,45 @@ def test_a_second_run_computes_nothing_again(
     assert run(order, classifier, RECIPE) == first
 
 
+def count_caches(order: Order) -> int:
+    return len(list((order.out / "cache").iterdir()))
+
+
 def test_another_recipe_has_its_own_cache(order: Order, classifier: Classifier) -> None:
     run(order, classifier, RECIPE)
     run(order, classifier, replace(RECIPE, seed=1))
-    assert len(list((order.out / "cache").iterdir())) == 2
+    assert count_caches(order) == 2
+
+
+def test_a_changed_training_photo_has_its_own_cache(order: Order, classifier: Classifier) -> None:
+    run(order, classifier, RECIPE)
+    photo = read_split(order.voc, "train")[0].photo
+    photo.write_bytes(read_split(order.voc, "train")[1].photo.read_bytes())
+    run(order, classifier, RECIPE)
+    assert count_caches(order) == 2
+
+
+def test_changed_code_has_its_own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "_CODE", tmp_path)
+    names = []
+    for file, text in (("observer.py", "old"), ("observer.py", "new"), ("tables.py", "reports alone")):
+        (tmp_path / file).write_text(text)
+        names.append(stages._name_cache(RECIPE, []))
+    assert names[0] != names[1]
+    assert names[1] == names[2]
+
+
+def test_a_changed_photo_is_looked_at_again(
+    order: Order, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(order, classifier, RECIPE)
+    first, second, *_ = read_split(order.voc, "val")
+    first.photo.write_bytes(second.photo.read_bytes())
+    looks = []
+    see = Observer.run
+    monkeypatch.setattr(Observer, "run", lambda *given: looks.append(1) or see(*given))
+    run(order, classifier, RECIPE)
+    assert len(looks) == 1
 
 
 def test_photos_that_are_measured_train_nothing(order: Order) -> None:
