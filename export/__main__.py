@@ -12,11 +12,11 @@ from rich.markup import escape
 
 from export.build import BuiltArchive, Serving, build_archive, read_groups
 from export.default_models import METHOD_FIELDS, PRESETS
-from export.fields import merge_fields, read_fields
 from export.parsing import choose_settings, default_name, parse_hw, parse_names, parse_numbers, parse_rgb
 from export.steps import Steps
 from weakseg.attribution.methods import SETTINGS
 from weakseg.errors import WeaksegError
+from weakseg.fields import merge_fields, read_fields
 from weakseg.models.classifier import Classifier, load_classifier
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")

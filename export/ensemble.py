@@ -15,13 +15,13 @@ from rich.markup import escape
 
 from export.build import BuiltArchive, Serving, pack, read_groups
 from export.default_models import PRESETS
-from export.fields import merge_fields, read_fields
 from export.parsing import choose_settings
 from export.steps import Steps
 from weakseg.attribution.ensemble import EnsembleGraph, Member
 from weakseg.attribution.methods import build_graph
 from weakseg.card import Method, ModelCard, Weights
 from weakseg.errors import ModelCardError, WeaksegError
+from weakseg.fields import merge_fields, read_fields
 from weakseg.labels import Vocabulary
 from weakseg.models.classifier import Classifier, load_classifier
 

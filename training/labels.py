@@ -130,7 +130,8 @@ def _read_main(folder: Path, split: str, names: Iterable[str]) -> dict[str, tupl
 def _read_folders(root: Path, recipe: Recipe) -> tuple[list[Photo], list[Photo]]:
     if (root / recipe.train_split).is_dir() and (root / recipe.val_split).is_dir():
         return list(_walk(root / recipe.train_split)), list(_walk(root / recipe.val_split))
-    return _hold_out(list(_walk(root)), root, recipe.held_out)
+    photos = list(_walk(root))
+    return _hold_out(photos, [str(photo.path.relative_to(root)) for photo in photos], recipe.held_out)
 
 
 def _walk(root: Path) -> Iterator[Photo]:
@@ -140,29 +141,42 @@ def _walk(root: Path) -> Iterator[Photo]:
 
 
 def _read_csv(path: Path, recipe: Recipe) -> tuple[list[Photo], list[Photo]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    missing = {"path", "labels"} - set(reader.fieldnames or ())
+    columns, rows = _read_rows(path)
+    missing = {"path", "labels"} - columns
     if missing:
         raise DataError(f"{path} has no column {sorted(missing)[0]!r}. Its first line must name path,labels[,split].")
-    photos = [(_photo_of(row, path), row.get("split")) for row in rows]
-    if "split" not in (reader.fieldnames or ()):
-        return _hold_out([photo for photo, _ in photos], path.parent, recipe.held_out)
+    photos = [_photo_of(row, path, line) for line, row in rows]
+    if "split" not in columns:
+        return _hold_out(photos, [row["path"] for _, row in rows], recipe.held_out)
+    splits = [row["split"] for _, row in rows]
     train, val = (
-        [photo for photo, split in photos if split == name] for name in (recipe.train_split, recipe.val_split)
+        [photo for photo, split in zip(photos, splits, strict=True) if split == name]
+        for name in (recipe.train_split, recipe.val_split)
     )
     return train, val
 
 
-def _photo_of(row: dict[str, str], table: Path) -> Photo:
-    labels = tuple(label.strip() for label in (row["labels"] or "").split(";") if label.strip())
+def _read_rows(path: Path) -> tuple[set[str], list[tuple[int, dict[str, str]]]]:
+    """Column names, and the rows with the numbers of their (last) lines, from 1."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
+            return set(reader.fieldnames or ()), rows
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a table: {error}. Save it as CSV in UTF-8.") from error
+
+
+def _photo_of(row: dict[str, str], table: Path, line: int) -> Photo:
+    if None in row.values() or not row["path"]:  # None: the csv module's sign for a row that ends too early
+        raise DataError(f"{table}, line {line}: no path, or fewer columns than the first line names.")
+    labels = tuple(label.strip() for label in row["labels"].split(";") if label.strip())
     return Photo(table.parent / row["path"], labels)
 
 
-def _hold_out(photos: list[Photo], root: Path, share: float) -> tuple[list[Photo], list[Photo]]:
+def _hold_out(photos: list[Photo], names: list[str], share: float) -> tuple[list[Photo], list[Photo]]:
     """Train and val by a hash of each photo's name: adding photos moves none from one to the other."""
-    marks = [_fraction(str(photo.path.relative_to(root))) < share for photo in photos]
+    marks = [_fraction(name) < share for name in names]
     train = [photo for photo, held in zip(photos, marks, strict=True) if not held]
     return train, [photo for photo, held in zip(photos, marks, strict=True) if held]
 

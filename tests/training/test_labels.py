@@ -104,6 +104,36 @@ def test_a_table_of_a_spreadsheet_without_splits(tmp_path: Path) -> None:
     assert len(splits.train) + len(splits.val) == 40
 
 
+def test_a_table_with_absolute_paths_and_no_splits(tmp_path: Path) -> None:
+    lines = ["path,labels"]
+    for number in range(40):
+        (tmp_path / f"{number}.png").touch()
+        lines.append(f"{tmp_path / f'{number}.png'},{('cat', 'dog')[number % 2]}")
+    (tmp_path / "tables").mkdir()
+    table = tmp_path / "tables" / "labels.csv"
+    table.write_text("\n".join(lines) + "\n")
+    splits = read_splits(table, tiny_recipe(held_out=0.3))
+    assert splits.val
+    assert {photo.path for photo in (*splits.train, *splits.val)} == {tmp_path / f"{n}.png" for n in range(40)}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"path,labels\na.png,cat\n\n,dog\n", r"labels\.csv, line 4: no path"),
+        (b"labels,path\ncat,a.png\ndog\n", r"labels\.csv, line 3: no path, or fewer columns"),
+        (b"path,labels\na.png\n", r"line 2: no path, or fewer columns"),
+        (b"path,labels,split\na.png,cat\n", r"line 2: no path, or fewer columns"),
+        (b"path,labels\n\xe9.png,cat\n", r"cannot be read as a table: .* Save it as CSV in UTF-8"),
+        (b"path,labels\n" + b"a" * 200_000 + b",cat\n", r"cannot be read as a table: field larger"),
+    ],
+)
+def test_a_broken_table_is_refused_with_its_line(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_splits(tmp_path / "labels.csv", tiny_recipe())
+
+
 def test_a_limit_takes_the_same_photos_every_time(tmp_path: Path) -> None:
     root = write_folders(tmp_path, 4)
     first, second = (read_splits(root, tiny_recipe(limit=5)) for _ in range(2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,9 +9,11 @@ from torch import Tensor
 
 from training.zoomout.levels import describe, find_levels
 from training.zoomout.superpixels import Superpixels, find_superpixels
+from weakseg.card import Preprocessing
 from weakseg.errors import ModelError
 from weakseg.models.classifier import Classifier
 from weakseg.models.tape import OUTPUT, Values, record_tape
+from weakseg.preprocess import prepare
 from weakseg.types import Maps, Rgb
 from weakseg.voc import voc_groups
 
@@ -34,12 +35,13 @@ class Observer:
         self.levels = find_levels(self.tape, input_px)
         self._input_px = input_px
         self._superpixels = superpixels
-        self._mean = torch.tensor(classifier.normalisation.mean)[:, None, None]
-        self._std = torch.tensor(classifier.normalisation.std)[:, None, None]
+        mean, std = classifier.normalisation.mean, classifier.normalisation.std
+        self._preprocessing = Preprocessing(height=input_px, width=input_px, mean=mean, std=std)
+        self._mean, self._std = (torch.tensor(values)[:, None, None] for values in (mean, std))  # (3, 1, 1)
 
     def run(self, rgb: Rgb) -> Values:
-        """One forward pass, B = 1."""
-        squashed = cv2.resize(rgb, (self._input_px, self._input_px), interpolation=cv2.INTER_AREA)  # (h, w, 3)
+        """One forward pass, B = 1, on the photo as it is served and trained on."""
+        squashed, _ = prepare(rgb, self._preprocessing)  # (h, w, 3)
         image = (torch.from_numpy(squashed).permute(2, 0, 1) / 255 - self._mean) / self._std  # (3, h, w)
         with torch.no_grad():
             return self.tape.run(image[None])

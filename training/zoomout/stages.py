@@ -18,6 +18,8 @@ from training.zoomout.observer import Observer
 from training.zoomout.superpixels import Superpixels
 from training.zoomout.svm import LinearScorer, train_mi_svm
 from weakseg.codec.decode import Limits
+from weakseg.evaluation.records import take_fingerprint, take_stamps
+from weakseg.evaluation.results import software_versions
 from weakseg.evaluation.voc import Sample
 from weakseg.refine.refine import shrink_to_side
 from weakseg.types import Maps, Rgb
@@ -25,6 +27,9 @@ from weakseg.voc import ANIMALS
 
 Arrays = dict[str, NDArray[Any]]
 Advance = Callable[[], None]
+
+_CODE = Path(__file__).parent
+_NAME_LENGTH = 12  # hexadecimal digits of a hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +65,13 @@ class Look:
 
 
 class Stages:
-    """The stages of one recipe and one set of training photos, each kept in a folder of their own below ``cache``."""
+    """The stages of one recipe, one set of training photos and one state of the code, in a folder below ``cache``."""
 
     def __init__(self, recipe: Recipe, observer: Observer, training: Sequence[Sample], cache: Path) -> None:
         self.recipe = recipe
         self._observer = observer
         self._training = training
-        self._cache = cache / take_fingerprint(recipe, training)
+        self._cache = cache / _name_cache(recipe, training)
         self._limits = Limits()
 
     def train(self, advance: Advance) -> tuple[LinearScorer, float]:
@@ -99,7 +104,7 @@ class Stages:
 
     def look(self, sample: Sample, shown: Collection[str], scorer: LinearScorer) -> Look:
         """Scores of every class; guided maps of the classes that the photo shows, and of the predicted one."""
-        path = self._cache / "looks" / f"{sample.image_id}.npz"
+        path = self._cache / "looks" / f"{sample.image_id}-{_hash(take_stamps([sample]))}.npz"
         return Look(**keep(path, lambda: self._look(sample, shown, scorer)))
 
     def _look(self, sample: Sample, shown: Collection[str], scorer: LinearScorer) -> Arrays:
@@ -117,9 +122,14 @@ class Stages:
         return shrink_to_side(rgb, self.recipe.side_px), truth
 
 
-def take_fingerprint(recipe: Recipe, training: Sequence[Sample]) -> str:
-    inputs = {**asdict(recipe), "training": [sample.image_id for sample in training]}
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+def _name_cache(recipe: Recipe, training: Sequence[Sample]) -> str:
+    """Another one as soon as recipe, training photos, code or libraries change."""
+    inputs = {**asdict(recipe), "training": list(take_stamps(training).items()), "software": software_versions()}
+    return take_fingerprint(None, inputs, code=[_CODE])[:_NAME_LENGTH]
+
+
+def _hash(stamps: dict[str, list[int]]) -> str:
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:_NAME_LENGTH]
 
 
 def predict(scores: NDArray[np.float32]) -> int:

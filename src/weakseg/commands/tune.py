@@ -36,7 +36,10 @@ Grid = Annotated[
 ]
 Maps = Annotated[
     Path | None,
-    typer.Option(help="Folder of the network's maps, which several searches may share.", show_default="OUT/maps"),
+    typer.Option(
+        help="Folder of the network's maps, which several searches may share. Nothing in it is deleted.",
+        show_default="OUT/maps",
+    ),
 ]
 Folds = Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")]
 Every = Annotated[int, typer.Option(min=1, help="Use each n-th photo of the split: quicker, and noisier.")]

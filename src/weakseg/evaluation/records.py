@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
+
+from weakseg.evaluation.voc import Sample
 
 
 class Countable(Protocol):
@@ -59,15 +61,34 @@ class RecordFile(Generic[Kept]):
         draft.replace(self._path)
 
 
-def take_fingerprint(model: Path, inputs: Mapping[str, Any]) -> str:
-    """A hash of the model's files, of the code that makes and counts masks, and of ``inputs`` (JSON-ready)."""
+def take_fingerprint(model: Path | None, inputs: Mapping[str, Any], *, code: Sequence[Path] = ()) -> str:
+    """A hash of the model's files, of the code that makes and counts masks, and of ``inputs`` (JSON-ready).
+
+    Args:
+        model: An archive or a folder; None where ``inputs`` hold a hash of the weights.
+        code: Folders of Python files that count beside weakseg's own.
+    """
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
-    code = Path(__file__).parent.parent
-    sources = [path for path in code.rglob("*.py") if path.name not in _REPORTING and path.parent.name != "commands"]
-    files = [model] if model.is_file() else [path for path in model.rglob("*") if path.is_file()]
-    for path in sorted(sources) + sorted(files):
+    for path in [*_list_sources([Path(__file__).parent.parent, *code]), *_list_files(model)]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def take_stamps(samples: Sequence[Sample]) -> dict[str, list[int]]:
+    """Size in bytes and time of the last change, ns, of each photo and its mask: replaced files have others."""
+    files = {sample.image_id: (sample.photo.stat(), sample.mask.stat()) for sample in samples}
+    return {name: [number for at in found for number in (at.st_size, at.st_mtime_ns)] for name, found in files.items()}
+
+
+def _list_sources(folders: Iterable[Path]) -> list[Path]:
+    found = (path for folder in folders for path in sorted(folder.rglob("*.py")))
+    return [path for path in found if path.name not in _REPORTING and path.parent.name != "commands"]
+
+
+def _list_files(model: Path | None) -> list[Path]:
+    if model is None or model.is_file():
+        return [model] if model else []
+    return sorted(path for path in model.rglob("*") if path.is_file())
 
 
 def _header(fingerprint: str) -> str:

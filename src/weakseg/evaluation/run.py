@@ -17,7 +17,7 @@ from weakseg.errors import DataError
 from weakseg.evaluation.counting import Plan, Record
 from weakseg.evaluation.evaluator import ArchiveOpener, evaluate
 from weakseg.evaluation.gallery import draw_gallery
-from weakseg.evaluation.records import RecordFile, take_fingerprint
+from weakseg.evaluation.records import RecordFile, take_fingerprint, take_stamps
 from weakseg.evaluation.report import write_report
 from weakseg.evaluation.results import Document, build_results, read_thresholds, software_versions
 from weakseg.evaluation.techniques import SWEEP_SIDE_PX
@@ -138,16 +138,10 @@ def _inputs(order: Order, samples: Sequence[Sample], plan: Plan) -> dict[str, An
     return {
         "split": order.split,
         "photos": boxes,
-        "files": {sample.image_id: [*_stamp(sample.photo), *_stamp(sample.mask)] for sample in samples},
+        "files": take_stamps(samples),
         "software": software_versions(),
         **dataclasses.asdict(plan),
     }
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of the last change, ns: a file that was replaced has another."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
 
 
 def _announce(records: RecordFile[Record], order: Order, count: int, say: Callable[[str], None]) -> None:

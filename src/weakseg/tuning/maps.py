@@ -16,22 +16,20 @@ from weakseg.pipeline import Pipeline
 
 ClassMap = NDArray[np.float32]  # (h', w') in [0, 1]
 
-_FINGERPRINT = "fingerprint.txt"
+_NAME_LENGTH = 16  # hexadecimal digits of a fingerprint
 _STEPS = 65535  # of a stored map: errors below 1e-5, as between runtimes; float16 would be 30 times as far off
 
 
 class MapFolder:
-    """One file per photo: the map of each class that its mask shows."""
+    """One file per photo: the map of each class that its mask shows. Nothing is ever deleted.
+
+    Args:
+        folder: Maps of each fingerprint (model, photos, code) have a subfolder of their own in it.
+    """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
-        """Open or start the folder; maps with another fingerprint (model, photos, code) are deleted."""
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        written = folder / _FINGERPRINT
-        if not written.is_file() or written.read_text(encoding="utf-8") != fingerprint:
-            for stale in folder.glob("*.npz"):
-                stale.unlink()
-            written.write_text(fingerprint, encoding="utf-8")
+        self.folder = folder / fingerprint[:_NAME_LENGTH]
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def missing(self, samples: Sequence[Sample]) -> list[Sample]:
         return [sample for sample in samples if not self._path(sample).is_file()]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -17,11 +16,12 @@ from weakseg.archive import find_archive, open_archive
 from weakseg.card import ModelCard
 from weakseg.errors import DataError
 from weakseg.evaluation.evaluator import ArchiveOpener
-from weakseg.evaluation.records import RecordFile, take_fingerprint
+from weakseg.evaluation.records import RecordFile, take_fingerprint, take_stamps
 from weakseg.evaluation.results import Document, software_versions
 from weakseg.evaluation.run import choose_classes
 from weakseg.evaluation.voc import Sample, read_split
 from weakseg.evaluation.workers import Workers, count_cores
+from weakseg.fields import merge_fields
 from weakseg.options import Refine
 from weakseg.tuning.grid import Axis, Point, crf_axes, read_values, starting_point, threshold_axes
 from weakseg.tuning.maps import MapFolder
@@ -102,7 +102,7 @@ def _take_fingerprints(
     order: Order, model: Path, card: ModelCard, samples: Sequence[Sample], over: Sequence[str], axes: Sequence[Axis]
 ) -> tuple[str, str]:
     """Of all that maps depend on, and of all that trials depend on."""
-    of_maps = take_fingerprint(model, {"over": over, "photos": _stamps(samples), "software": software_versions()})
+    of_maps = take_fingerprint(model, {"over": over, "photos": take_stamps(samples), "software": software_versions()})
     of_trials = {
         "maps": of_maps,
         "card": card.model_dump(mode="json"),
@@ -127,21 +127,9 @@ def change_card(card: ModelCard, path: Path | None, side_px: int | None) -> Mode
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
         side = {} if side_px is None else {"refine_side": side_px}
-        return ModelCard.model_validate(_merge(card.model_dump(), {**fields, **side}))
+        return ModelCard.model_validate(merge_fields(card.model_dump(), {**fields, **side}))
     except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
         raise DataError(f"{path} holds no fields of a model card: {error}") from error
-
-
-def _merge(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Deeply, as ``python -m export --card`` does."""
-    both = {
-        name: _merge(fields[name], changes[name]) for name in changes if _are_mappings(fields.get(name), changes[name])
-    }
-    return {**fields, **changes, **both}
-
-
-def _are_mappings(*values: Any) -> bool:
-    return all(isinstance(value, Mapping) for value in values)
 
 
 def _check_split(order: Order) -> None:
@@ -198,16 +186,6 @@ def _facts(order: Order, card: ModelCard, samples: Sequence[Sample]) -> Document
 
 def _shown(path: Path) -> str:
     return Path(os.path.relpath(path)).as_posix()
-
-
-def _stamps(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Size in bytes and time of the last change, ns, of photo and mask."""
-    return {
-        sample.image_id: [
-            number for path in (sample.photo, sample.mask) for number in (path.stat().st_size, path.stat().st_mtime_ns)
-        ]
-        for sample in samples
-    }
 
 
 def _announce(records: RecordFile[Trial], order: Order, say: Callable[[str], None]) -> None:

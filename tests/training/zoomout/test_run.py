@@ -15,10 +15,11 @@ from training.zoomout.measure import KNOWN, PREDICTED
 from training.zoomout.observer import Observer, find_members
 from training.zoomout.run import Order, run
 from training.zoomout.stages import Recipe, keep, pick_training, tags_of
-from weakseg.card import Weights
+from weakseg.card import Preprocessing, Weights
 from weakseg.errors import ModelError
 from weakseg.evaluation.voc import read_split
 from weakseg.models.classifier import Classifier, Normalisation
+from weakseg.preprocess import prepare
 
 RECIPE = Recipe(
     "colours", "none", classes=("cat", "dog"), side_px=96, input_px=64, superpixels=40, photos_per_class=6, rounds=2
@@ -87,10 +88,45 @@ def test_a_second_run_computes_nothing_again(
     assert run(order, classifier, RECIPE) == first
 
 
+def count_caches(order: Order) -> int:
+    return len(list((order.out / "cache").iterdir()))
+
+
 def test_another_recipe_has_its_own_cache(order: Order, classifier: Classifier) -> None:
     run(order, classifier, RECIPE)
     run(order, classifier, replace(RECIPE, seed=1))
-    assert len(list((order.out / "cache").iterdir())) == 2
+    assert count_caches(order) == 2
+
+
+def test_a_changed_training_photo_has_its_own_cache(order: Order, classifier: Classifier) -> None:
+    run(order, classifier, RECIPE)
+    photo = read_split(order.voc, "train")[0].photo
+    photo.write_bytes(read_split(order.voc, "train")[1].photo.read_bytes())
+    run(order, classifier, RECIPE)
+    assert count_caches(order) == 2
+
+
+def test_changed_code_has_its_own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "_CODE", tmp_path)
+    names = []
+    for file, text in (("observer.py", "old"), ("observer.py", "new"), ("tables.py", "reports alone")):
+        (tmp_path / file).write_text(text)
+        names.append(stages._name_cache(RECIPE, []))
+    assert names[0] != names[1]
+    assert names[1] == names[2]
+
+
+def test_a_changed_photo_is_looked_at_again(
+    order: Order, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(order, classifier, RECIPE)
+    first, second, *_ = read_split(order.voc, "val")
+    first.photo.write_bytes(second.photo.read_bytes())
+    looks = []
+    see = Observer.run
+    monkeypatch.setattr(Observer, "run", lambda *given: looks.append(1) or see(*given))
+    run(order, classifier, RECIPE)
+    assert len(looks) == 1
 
 
 def test_photos_that_are_measured_train_nothing(order: Order) -> None:
@@ -99,6 +135,15 @@ def test_photos_that_are_measured_train_nothing(order: Order) -> None:
     names = [next(iter(tags_of(sample))) for sample in picked]
     assert names.count("cat") == names.count("dog") == 3
     assert not {"train00", "train02"} & {sample.image_id for sample in picked}
+
+
+def test_photos_are_prepared_as_they_are_served(classifier: Classifier) -> None:
+    """A photo lower than the network's input: growing is bilinear."""
+    rgb = np.random.default_rng(0).integers(0, 256, (30, 90, 3), np.uint8)
+    prepared, _ = prepare(rgb, Preprocessing(height=64, width=64, mean=(0, 0, 0), std=(1, 1, 1)))
+    expected = classifier.model(torch.from_numpy(prepared).permute(2, 0, 1)[None] / 255)  # (1, 2)
+    found = Observer(classifier, input_px=64, superpixels=40).run(rgb).output
+    torch.testing.assert_close(found, expected)
 
 
 def test_guided_maps_by_hand(classifier: Classifier) -> None:

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from export.__main__ import app
 from export.build import build_archive, find_handler
 from export.default_models import METHOD_FIELDS, SQUEEZENET_FUSION
-from export.fields import merge_fields, read_fields
 from export.parsing import choose_settings, default_name
 from tests.helpers.fakes import make_card
 from weakseg.archive import open_archive
@@ -23,6 +22,7 @@ from weakseg.attribution.fusion import Part
 from weakseg.attribution.methods import SETTINGS
 from weakseg.attribution.saliency import SaliencySettings
 from weakseg.errors import ModelCardError, ModelError
+from weakseg.fields import merge_fields, read_fields
 from weakseg.models.classifier import load_classifier
 
 

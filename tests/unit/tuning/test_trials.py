@@ -88,3 +88,10 @@ def test_maps_on_disk_are_as_good_as_new_until_something_changes(
     assert loaded["cat"].max() == 1
     assert not loaded["dog"].any()
     assert MapFolder(tmp_path / "maps", "two").missing([sample]) == [sample]
+    assert MapFolder(tmp_path / "maps", "one").missing([sample]) == [], "they wait for whoever comes back"
+
+
+def test_maps_delete_nothing_of_the_folder_that_they_are_given(tmp_path: Path) -> None:
+    (tmp_path / "precious.npz").touch()
+    MapFolder(tmp_path, "one")
+    assert (tmp_path / "precious.npz").is_file()
