@@ -119,7 +119,11 @@ class ModelCard(_Strict):
     box_context: float | None = Field(
         None, ge=0, description="They see this much around a box, as a fraction of its sides; none: the whole photo"
     )
-    tag_threshold: Unit = Field(1.0, description="classes=auto: labels with at least this score beside the best one")
+    tag_threshold: Unit = Field(
+        1.0,
+        description="classes=auto: labels with at least this score beside the best one; where classes are subtracted, "
+        "the best one alone",
+    )
     subtract_classes: int | None = Field(
         None, ge=0, le=MAX_RIVALS, description="DCSM: labels subtracted from each map by default; none: not possible"
     )

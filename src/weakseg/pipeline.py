@@ -164,11 +164,15 @@ class Pipeline:
         return np.array(list(dict.fromkeys(map(self.vocabulary.resolve, options.classes))), np.int64)
 
     def _query(self, options: Options, settings: Settings, among: NDArray[np.int64]) -> Query:
-        """B = 1. No map is asked for that is not answered, but for those that the tag threshold may drop."""
+        """B = 1. No map is asked for that is not answered, but for those that the tag threshold may drop.
+
+        Where classes are subtracted, none may be dropped: it would have been subtracted from those that stay.
+        """
         if options.pick is Pick.BEST:
             labels = best_ranks(1)
         elif options.classes == ("auto",):
-            labels = best_ranks(min(AUTO_LABELS if self.card.tag_threshold < 1 else 1, len(among)))
+            several = self.card.tag_threshold < 1 and not settings.subtract_classes
+            labels = best_ranks(min(AUTO_LABELS if several else 1, len(among)))
         else:
             labels = among
         return Query(labels[None], among[None], best_ranks(settings.subtract_classes or 0)[None])

@@ -120,6 +120,13 @@ def test_subtracted_classes_are_rivals_by_rank() -> None:
     assert [query.rivals.tolist() for query in queries if query] == [[[-1, -2]], [[]], [[-1, -2, -3]]]
 
 
+def test_auto_asks_for_no_label_that_would_be_subtracted_and_then_dropped() -> None:
+    card = CARD.model_copy(update={"method": "dcsm", "subtract_classes": 2})
+    pipeline = Pipeline(card, FakeRuntime(card, SCORES))
+    queries = [pipeline.plan(photo(), parse_options(sent)).query for sent in ({}, {"subtract_classes": 0})]
+    assert [query.labels.tolist() for query in queries if query] == [[[-1]], [[-1, -2, -3, -4, -5]]]
+
+
 def of_width(labels: int, rivals: int = 0) -> Query:
     return Query(np.zeros((1, labels), np.int64), np.zeros((1, 1), np.int64), np.full((1, rivals), -1))
 
