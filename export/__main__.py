@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from export.build import BuiltArchive, Serving, build_archive, read_groups
+from export.build import BuiltArchive, Serving, build_archive, default_batch_size, read_groups
 from export.default_models import METHOD_FIELDS, PRESETS
 from export.parsing import choose_settings, default_name, parse_hw, parse_names, parse_numbers, parse_rgb
 from export.steps import Steps
@@ -174,7 +174,10 @@ def export(
     ] = RuntimeName.ONNX,
     threads: Annotated[int, typer.Option(help="Threads per worker.", rich_help_panel=SERVING)] = 1,
     workers: Annotated[int, typer.Option(help="Worker processes.", rich_help_panel=SERVING)] = 1,
-    batch_size: Annotated[int, typer.Option(help="Requests per batch, at most.", rich_help_panel=SERVING)] = 8,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests per batch, at most.", show_default="8; dcsm: 2", rich_help_panel=SERVING),
+    ] = None,
     max_batch_delay: Annotated[
         int, typer.Option(min=1, help="How long a batch waits to fill, ms.", rich_help_panel=SERVING)
     ] = Serving().max_batch_delay_ms,
@@ -245,7 +248,7 @@ def export(
             groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
             settings=settings,
             hw=hw,
-            serving=Serving(workers, batch_size, max_batch_delay),
+            serving=Serving(workers, batch_size or default_batch_size(settings.method), max_batch_delay),
             handler=handler,
             card_fields={
                 **fields,

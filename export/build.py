@@ -32,6 +32,11 @@ STEPS = ("build the graph", "TorchScript", "ONNX", "parity", "archive")  # what 
 Groups = Mapping[str, Sequence[int]]
 
 
+def default_batch_size(method: Method) -> int:
+    """Requests per batch. Those of DCSM are long, and those at a batch's end wait for all before them."""
+    return 2 if method == "dcsm" else 8
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
     """TorchServe's own settings of a model."""
@@ -113,7 +118,7 @@ def pack(
         parity = _export(graph, graphs, (card.preprocessing.height, card.preprocessing.width), on_step)
         card = card.model_copy(update={"parity": parity})
         on_step("archive")
-        config = card.to_yaml((serving or Serving()).as_dict())
+        config = card.to_yaml((serving or Serving(batch_size=default_batch_size(card.method))).as_dict())
         path = write_archive(
             name=card.name, version=card.version, graphs=graphs, config=config, handler=handler, directory=directory
         )

@@ -119,7 +119,11 @@ class ModelCard(_Strict):
     box_context: float | None = Field(
         None, ge=0, description="They see this much around a box, as a fraction of its sides; none: the whole photo"
     )
-    tag_threshold: Unit = Field(1.0, description="classes=auto: labels with at least this score beside the best one")
+    tag_threshold: Unit = Field(
+        1.0,
+        description="classes=auto: labels with at least this score beside the best one; where classes are subtracted, "
+        "the best one alone",
+    )
     subtract_classes: int | None = Field(
         None, ge=0, le=MAX_RIVALS, description="DCSM: labels subtracted from each map by default; none: not possible"
     )
@@ -177,12 +181,14 @@ class ModelCard(_Strict):
 
 
 def _implied_refine(options: Options, refine: Refine) -> Refine:
-    """The card's refinement, and those steps for which an option was sent."""
-    return Refine.of(
-        smooths=refine.smooths or options.asks_for("gaussian"),
-        has_crf=refine.has_crf or options.asks_for("crf"),
-        cuts=refine.cuts or options.asks_for("grabcut"),
-    )
+    """The steps for which an option was sent. ``sigma`` adds to the card's; options of CRF or GrabCut replace both.
+
+    So ``threshold`` is GrabCut's where a GrabCut mode is sent, whatever the card does by default.
+    """
+    has_crf, cuts = options.asks_for("crf"), options.asks_for("grabcut")
+    if not (has_crf or cuts):
+        has_crf, cuts = refine.has_crf, refine.cuts
+    return Refine.of(smooths=refine.smooths or options.asks_for("gaussian"), has_crf=has_crf, cuts=cuts)
 
 
 def _choose_crf(options: Options, crf: CrfSettings) -> CrfSettings:

@@ -19,6 +19,7 @@ MAX_CUTS = 40  # masks x GrabCut iterations per request: a few seconds on one co
 DELTA = 0.01  # the paper's delta, which keeps thresholds apart (section 5.1)
 
 MAX_RIVALS = 20  # classes subtracted per request: each costs a backward pass
+MAX_PASSES = 25  # masks + classes subtracted: for VGG16 at 512 pixels some 2 s each, and a worker has 120 s to answer
 MAX_CRF_STEPS = 50
 MAX_CRF_WORK = 200  # masks x CRF steps per request: a few seconds on one core for a photo of noise
 

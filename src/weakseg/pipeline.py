@@ -26,9 +26,9 @@ from weakseg.card import ModelCard, Settings
 from weakseg.codec.decode import Limits, decode_image
 from weakseg.doubts import find_doubts
 from weakseg.errors import MissingImageError, OptionValueError, RequestError
-from weakseg.options import MAX_CRF_WORK, MAX_CUTS, Format, Options, Pick, parse_options
+from weakseg.options import MAX_CRF_WORK, MAX_CUTS, MAX_PASSES, Format, Options, Pick, parse_options
 from weakseg.preprocess import prepare
-from weakseg.query import MAX_PASSES, best_ranks, join_queries, split_queries
+from weakseg.query import best_ranks, join_queries, split_queries
 from weakseg.refine.refine import cut_box, refine_maps
 from weakseg.runtime import Runtime
 from weakseg.types import (
@@ -117,7 +117,7 @@ class Pipeline:
         """
         plans = [self.plan(rgb, option) for rgb, option in zip(photos, options, strict=True)]
         outputs: dict[int, GraphOutput] = {}
-        for members in _groups(enumerate(plans)).values():
+        for members in self._groups(enumerate(plans)):
             outputs.update(zip(members, self.forward([plans[index] for index in members]), strict=True))
         return [self.finish(plan, outputs.get(index)) for index, plan in enumerate(plans)]
 
@@ -153,7 +153,7 @@ class Pipeline:
         among = self._among(options)
         query = self._query(options, settings, among)
         asked = options.classes if options.classes == ("auto",) else tuple(self.vocabulary.names[i] for i in among)
-        _check_work(settings, query.labels.shape[1])
+        _check_work(settings, query, self._pulls_back)
         network_input, geometry = prepare(rgb, self.card.preprocessing)
         return Plan(rgb, options, settings, chosen, asked, query, network_input, geometry)
 
@@ -164,20 +164,28 @@ class Pipeline:
         return np.array(list(dict.fromkeys(map(self.vocabulary.resolve, options.classes))), np.int64)
 
     def _query(self, options: Options, settings: Settings, among: NDArray[np.int64]) -> Query:
-        """B = 1. No map is asked for that is not answered, but for those that the tag threshold may drop."""
+        """B = 1. No map is asked for that is not answered, but for those that the tag threshold may drop.
+
+        Where classes are subtracted, none may be dropped: it would have been subtracted from those that stay.
+        """
         if options.pick is Pick.BEST:
             labels = best_ranks(1)
         elif options.classes == ("auto",):
-            labels = best_ranks(min(AUTO_LABELS if self.card.tag_threshold < 1 else 1, len(among)))
+            several = self.card.tag_threshold < 1 and not settings.subtract_classes
+            labels = best_ranks(min(AUTO_LABELS if several else 1, len(among)))
         else:
             labels = among
         return Query(labels[None], among[None], best_ranks(settings.subtract_classes or 0)[None])
 
     def _run_network(self, jobs: Sequence[Job]) -> None:
-        """One forward pass per group of photos that share (h, w); jobs get their own part of the output."""
+        """One forward pass per group, as long as there is time; jobs get their own part of the output."""
         waiting = {index: job.plan for index, job in enumerate(jobs) if job.plan and job.answer is None}
-        for members in _groups(waiting.items()).values():
+        for members in self._groups(waiting.items()):
             started = time.perf_counter()
+            if self._is_late(jobs[members[0]], started):
+                for index in members:
+                    jobs[index].answer = encode_late()
+                continue
             try:
                 outputs = self.forward([waiting[index] for index in members])
             except Exception:
@@ -190,23 +198,42 @@ class Pipeline:
                 jobs[index].timings_ms["network"] = _ms_since(started)
 
     def forward(self, plans: Sequence[Plan]) -> list[GraphOutput]:
-        """One forward pass for plans of one input shape; naked GrabCut's plans have no place here.
-
-        Gradients of every label are in memory at once: where maps are many, it takes several passes.
-        """
+        """One forward pass for plans of one input shape; naked GrabCut's plans have no place here."""
         images = np.stack([plan.network_input for plan in plans if plan.network_input is not None])  # (B, h, w, 3)
         queries = [plan.query for plan in plans if plan.query is not None]
-        most = None if self.card.method == "cam" else MAX_PASSES
-        outputs: list[GraphOutput] = []
-        for part in split_queries(queries, most):
-            output = self.runtime.run(images[part], join_queries(queries[part]))
-            outputs += [output.of_photo(index, query.labels.shape[1]) for index, query in enumerate(queries[part])]
-        return outputs
+        output = self.runtime.run(images, join_queries(queries))
+        return [output.of_photo(index, query.labels.shape[1]) for index, query in enumerate(queries)]
+
+    @property
+    def _pulls_back(self) -> bool:
+        """Whether each label costs a backward pass."""
+        return self.card.method != "cam"
+
+    def _groups(self, plans: Iterable[tuple[int, Plan]]) -> list[list[int]]:
+        """Indices of plans that share a forward pass, by input shape. Naked GrabCut is in no group.
+
+        With gradients they ask for equally many labels and rivals too, so that nobody pays for a neighbour's, and for
+        at most MAX_PASSES backward passes together: gradients of every label are in memory at once.
+        """
+        groups: dict[tuple[int, ...], list[tuple[int, Query]]] = defaultdict(list)
+        for index, plan in plans:
+            if plan.network_input is not None and plan.query is not None:
+                asked = (plan.query.labels.shape[1], plan.query.rivals.shape[1]) if self._pulls_back else ()
+                groups[(*plan.network_input.shape, *asked)].append((index, plan.query))
+        most = MAX_PASSES if self._pulls_back else None
+        return [
+            [index for index, _ in group[part]]
+            for group in groups.values()
+            for part in split_queries([query for _, query in group], most)
+        ]
+
+    def _is_late(self, job: Job, now: float) -> bool:
+        return now - job.arrived > self.batch_deadline_s
 
     def _finish(self, job: Job) -> None:
         """Refine and encode, job by job: what one photo needs is gone before the next one comes."""
         started = time.perf_counter()
-        if started - job.arrived > self.batch_deadline_s:
+        if self._is_late(job, started):
             job.answer = encode_late()
             return
         plan, output, job.plan, job.output = job.plan, job.output, None, None
@@ -289,17 +316,15 @@ def _each(jobs: Iterable[Job], step: Callable[[Job], None]) -> None:
             job.answer = encode_error(None)
 
 
-def _groups(plans: Iterable[tuple[int, Plan]]) -> dict[tuple[int, ...], list[int]]:
-    """Indices of plans that can share a forward pass, by input shape. Naked GrabCut is in no group."""
-    groups = defaultdict(list)
-    for index, plan in plans:
-        if plan.network_input is not None:
-            groups[plan.network_input.shape].append(index)
-    return groups
-
-
-def _check_work(settings: Settings, masks: int) -> None:
+def _check_work(settings: Settings, query: Query, pulls_back: bool) -> None:
     """A worker belongs to one request for seconds, not for minutes."""
+    masks, rivals = query.labels.shape[1], query.rivals.shape[1]
+    if pulls_back and masks + rivals > MAX_PASSES:
+        raise OptionValueError(
+            f"{masks} classes less {rivals} others are more than {MAX_PASSES} backward passes.",
+            field="subtract_classes",
+            remedy=f"Send fewer classes, or a smaller number to subtract: their sum may be {MAX_PASSES} at most.",
+        )
     if settings.iterations is not None and masks * settings.iterations > MAX_CUTS:
         raise OptionValueError(
             f"{masks} classes with {settings.iterations} iterations each are more than {MAX_CUTS} cuts.",

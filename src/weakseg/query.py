@@ -7,10 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.options import MAX_CLASSES, MAX_RIVALS
 from weakseg.types import NO_LABEL, Query
-
-MAX_PASSES = MAX_CLASSES + MAX_RIVALS  # backward passes at a time: what a single request may ask for
 
 
 def best_ranks(count: int) -> NDArray[np.int64]:

@@ -57,7 +57,10 @@ CRF_TASK: dict[str, Any] = {
         ({"refine": "gaussian"}, ("gaussian", None, 0.3)),
         ({"sigma": 0.01}, ("gaussian+crf", None, 0.5)),
         ({"threshold": 0.6}, ("crf", None, 0.6)),
-        ({"iterations": 1}, ("crf+grabcut", (0.2, 0.5, 0.8), 0.4)),
+        ({"iterations": 1}, ("grabcut", (0.1, 0.3, 0.7), None)),
+        ({"grabcut_mode": "pf_pb", "threshold": 0.35}, ("grabcut", (0, 0.35, 1), 0.35)),
+        ({"grabcut_mode": "0,0.1,1", "sigma": 0.01}, ("gaussian+grabcut", (0, 0.1, 1), None)),
+        ({"iterations": 1, "crf_steps": 2, "threshold": 0.6}, ("crf+grabcut", (0.2, 0.5, 0.8), 0.6)),
         ({"refine": "crf+grabcut", "threshold": 0.6}, ("crf+grabcut", (0.2, 0.5, 0.8), 0.6)),
         ({"refine": "crf+grabcut", "grabcut_mode": "f_pb"}, ("crf+grabcut", (0, 0.5, 0.51), 0.4)),
         ({"refine": "gaussian+crf+grabcut", "grabcut_mode": "0,0.1,1"}, ("gaussian+crf+grabcut", (0, 0.1, 1), 0.5)),
@@ -67,6 +70,20 @@ CRF_TASK: dict[str, Any] = {
 def test_threshold_and_levels_of_each_refinement(sent: dict[str, Any], expected: tuple[Any, ...]) -> None:
     settings = make_card(**CRF_TASK).settings(parse_options(sent))
     assert (settings.refine, settings.levels, settings.threshold) == expected
+
+
+@pytest.mark.parametrize(
+    ("of_card", "sent", "expected"),
+    [
+        ("grabcut", {"crf_steps": 3}, "crf"),
+        ("grabcut", {"sigma": 0.01}, "gaussian+grabcut"),
+        ("gaussian+crf", {"iterations": 2}, "gaussian+grabcut"),
+        ("crf+grabcut", {"crf_colour_rgb": 9}, "crf"),
+        ("crf+grabcut", {"threshold": 0.4}, "crf+grabcut"),
+    ],
+)
+def test_an_option_of_a_step_asks_for_that_step(of_card: str, sent: dict[str, Any], expected: str) -> None:
+    assert make_card(photo_task={"refine": of_card}).settings(parse_options(sent)).refine == expected
 
 
 def test_crf_options_replace_single_fields_of_the_cards() -> None:

@@ -120,6 +120,13 @@ def test_subtracted_classes_are_rivals_by_rank() -> None:
     assert [query.rivals.tolist() for query in queries if query] == [[[-1, -2]], [[]], [[-1, -2, -3]]]
 
 
+def test_auto_asks_for_no_label_that_would_be_subtracted_and_then_dropped() -> None:
+    card = CARD.model_copy(update={"method": "dcsm", "subtract_classes": 2})
+    pipeline = Pipeline(card, FakeRuntime(card, SCORES))
+    queries = [pipeline.plan(photo(), parse_options(sent)).query for sent in ({}, {"subtract_classes": 0})]
+    assert [query.labels.tolist() for query in queries if query] == [[[-1]], [[-1, -2, -3, -4, -5]]]
+
+
 def of_width(labels: int, rivals: int = 0) -> Query:
     return Query(np.zeros((1, labels), np.int64), np.zeros((1, 1), np.int64), np.full((1, rivals), -1))
 
@@ -145,7 +152,8 @@ def test_split_batches_are_answered_in_order() -> None:
     runtime = FakeRuntime(card, SCORES)
     requests: list[dict[str, str]] = [{"classes": "tabby"}, *[{"classes": "0,1,2,3,4,5,6,7"}] * 6, {"classes": "dog"}]
     answers = ask(Pipeline(card, runtime), *requests)
-    assert [shape[0] for shape, _ in runtime.calls] == [5, 3]
+    asked = [(shape[0], query.labels.shape[1]) for shape, query in runtime.calls]
+    assert asked == [(2, 1), (3, 8), (3, 8)], "nobody pays for a neighbour's labels"
     assert [answer.status for answer in answers] == [200] * 8
     labels = [[part["label"] for part in json.loads(answer.headers["X-Weakseg-Segments"])] for answer in answers]
     assert (labels[0], len(labels[3]), labels[7]) == (["tabby"], 8, ["dog"])
@@ -272,6 +280,21 @@ def test_too_many_cuts_are_refused_before_they_hold_the_worker(pipeline: Pipelin
     assert json.loads(many.body)["error"]["field"] == "iterations"
 
 
+def test_too_many_backward_passes_are_refused_before_they_hold_the_worker() -> None:
+    names = tuple(f"class {index}" for index in range(40))
+    card = CARD.model_copy(update={"method": "dcsm", "subtract_classes": 4, "classes": names, "groups": {}})
+    ten = ",".join(names[:10])
+    many, fine, best = ask(
+        Pipeline(card, FakeRuntime(card, [0.025] * 40)),
+        {"classes": ten, "subtract_classes": 16},
+        {"classes": ten, "subtract_classes": 15},
+        {"classes": ten, "subtract_classes": 20, "pick": "best"},
+    )
+    assert [answer.status for answer in (many, fine, best)] == [400, 200, 200]
+    error = json.loads(many.body)["error"]
+    assert (error["field"], "25 at most" in error["remedy"]) == ("subtract_classes", True)
+
+
 def test_too_large_a_crf_is_refused_before_it_holds_the_worker(pipeline: Pipeline) -> None:
     five = "tabby,Siamese cat,beagle,dog,cat"
     many, best, fine = ask(
@@ -317,6 +340,7 @@ def test_requests_late_in_a_slow_batch_are_sent_back_instead_of_losing_the_worke
     (answer,) = ask(pipeline, {})
     assert answer.status == 503
     assert answer.headers["Retry-After"] == "1"
+    assert runtime.calls == [], "not even the network runs"
 
 
 def test_segment_in_process_equals_the_answer(pipeline: Pipeline) -> None:
