@@ -50,7 +50,9 @@ def check_parity(
             TorchScriptRuntime(torchscript, threads=1, gpu=None),
             OnnxRuntime(onnx, threads=1, gpu=None),
         ]
-        for images, query in parity_inputs(sizes, label_count=graph.membership.shape[0]):
+        for images, query in parity_inputs(
+            sizes, label_count=graph.membership.shape[0], spares_first=graph.jumps and len(sizes) > 1
+        ):
             expected = run_eager(graph, images, query)
             for runtime in runtimes:
                 where = f"{runtime.name} at {images.shape}"
@@ -165,10 +167,18 @@ def parity_sizes(hw: Size) -> tuple[Size, Size]:
     return (height, width), (min(max(64, 2 * width // 3), 190), min(max(75, 3 * height // 4), 225))
 
 
-def parity_inputs(sizes: Sequence[Size], label_count: int) -> Iterator[tuple[Images, Query]]:
-    """Every combination of size, batch size and number of labels, as noise and as smooth pictures."""
+def parity_inputs(
+    sizes: Sequence[Size], label_count: int, *, spares_first: bool = False
+) -> Iterator[tuple[Images, Query]]:
+    """Every combination of size, batch size and number of labels, as noise and as smooth pictures.
+
+    Args:
+        spares_first: Of the first size, which is the largest, only single photos: backward passes take minutes.
+    """
     rng = np.random.default_rng(0)
     for hw, batch_size, count in product(sizes, BATCH_SIZES, LABEL_COUNTS):
+        if spares_first and hw == sizes[0] and batch_size > 1:
+            continue
         query = parity_query(batch_size, count, label_count, rng)
         yield rng.integers(0, 256, (batch_size, *hw, 3), dtype=np.uint8), query
         yield np.stack([smooth_picture(hw, rng) for _ in range(batch_size)]), query
