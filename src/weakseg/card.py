@@ -10,7 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from weakseg.errors import ModelCardError, OptionValueError
 from weakseg.labels import Vocabulary
-from weakseg.options import MAX_CRF_STEPS, MAX_RIVALS, GrabCutMode, Levels, Options, Refine, check_levels
+from weakseg.options import (
+    LEAST_CRF_COLOUR_RGB,
+    LEAST_CRF_COLOUR_SIGMA,
+    LEAST_CRF_SMOOTH_SIGMA,
+    MAX_CRF_STEPS,
+    MAX_RIVALS,
+    GrabCutMode,
+    Levels,
+    Options,
+    Refine,
+    check_levels,
+)
 
 CARD_KEY = "weakseg"  # the card's section in TorchServe's model-config.yaml
 Unit = Annotated[float, Field(ge=0, le=1)]
@@ -49,10 +60,12 @@ class CrfSettings(_Strict):
 
     steps: int = Field(10, ge=1, le=MAX_CRF_STEPS)
     confidence: float = Field(14.0, gt=0, le=200, description="a of the unary sigmoid(a (map - threshold))")
-    smooth_sigma: float = Field(0.006, gt=0, le=1, description="Reach of the smoothness kernel")
+    smooth_sigma: float = Field(0.006, ge=LEAST_CRF_SMOOTH_SIGMA, le=1, description="Reach of the smoothness kernel")
     smooth_weight: float = Field(3.0, ge=0, le=100)
-    colour_sigma: float = Field(0.1, gt=0, le=1, description="Reach of the appearance kernel")
-    colour_rgb: float = Field(8.0, gt=0, le=255, description="Its width in colour, grey levels of 0 to 255")
+    colour_sigma: float = Field(0.1, ge=LEAST_CRF_COLOUR_SIGMA, le=1, description="Reach of the appearance kernel")
+    colour_rgb: float = Field(
+        8.0, ge=LEAST_CRF_COLOUR_RGB, le=255, description="Its width in colour, grey levels of 0 to 255"
+    )
     colour_weight: float = Field(5.0, ge=0, le=100)
 
 

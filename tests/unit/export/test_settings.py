@@ -91,6 +91,7 @@ def test_an_archive_says_which_layers_were_chosen_and_has_its_methods_handler(tm
     assert archive.card.method == "dcsm"
     assert archive.card.graph["layers"] == ["features_2_2", "features_3_2", "features_4_2"]
     assert b"GradientHandler" in archive.read_file("gradient_handler.py")
+    assert b"batchSize: 2\n" in archive.read_file("model-config.yaml"), "its requests are long"
 
 
 def test_a_size_that_the_network_cannot_take_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
