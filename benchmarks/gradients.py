@@ -1,10 +1,9 @@
-"""``python -m benchmarks.gradients``: saliency in an exported graph against eager autograd."""
+"""``python -m benchmarks.gradients``: saliency in the graph that is served, against eager autograd."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,20 +11,28 @@ from statistics import median
 from typing import Annotated
 
 import cv2
+import numpy as np
+import onnxruntime
 import torch
 import typer
 from captum.attr import Saliency
+from numpy.typing import NDArray
 from onnx.utils import extract_model
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from benchmarks.gradient_graphs import SaliencyGraph, export_graph, open_session
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, Row, Table, console, progress_bar, publish
 from benchmarks.samples import interleave, paired_ratio
-from weakseg.models.classifier import build_network
-from weakseg.models.tape import record_tape
+from export.onnx import export_onnx
+from export.torchscript import export_torchscript
+from weakseg.attribution.methods import build_graph
+from weakseg.attribution.saliency import SaliencySettings
+from weakseg.labels import Vocabulary
+from weakseg.models.classifier import build_network, load_classifier
+from weakseg.runtime import ONNX_FILE, TORCHSCRIPT_FILE, OnnxRuntime, TorchScriptRuntime
+from weakseg.types import NO_LABEL, Query
 
 HW = (224, 224)
 CLASSES = 1000
@@ -69,9 +76,9 @@ def main(
         names = networks.split(",")
         bar = progress.add_task("rounds", total=len(names) * len(sizes) * (repeats + WARM_UP_ROUNDS))
         for network in names:
-            export_graph(SaliencyGraph(record_tape(random_network(network), network)), Path(folder) / network)
+            export_saliency(network, Path(folder) / network)
             for batch in sizes:
-                sides = build_sides(network, Path(folder) / network, torch.randn(batch, 3, *HW))
+                sides = build_sides(network, Path(folder) / network, random_photos(batch))
                 advance = partial(progress.advance, bar, 1 / len(sides))
                 interleave(sides, rounds=WARM_UP_ROUNDS, on_step=advance)
                 measured = interleave(sides, rounds=repeats, on_step=advance)
@@ -88,44 +95,56 @@ def random_network(name: str) -> nn.Module:
     return build_network(name, CLASSES).eval()
 
 
-def build_sides(network: str, path: Path, images: Tensor) -> Mapping[str, Callable[[], float]]:
+def export_saliency(network: str, folder: Path) -> None:
+    """Write the graph of `python -m export --method saliency` in both formats."""
+    folder.mkdir()
+    classifier = load_classifier(network, "random", num_classes=CLASSES)
+    graph = build_graph(classifier, Vocabulary(classifier.classes), SaliencySettings(), multi_label=False)
+    export_torchscript(graph, folder / TORCHSCRIPT_FILE)
+    export_onnx(folder / TORCHSCRIPT_FILE, folder / ONNX_FILE)
+
+
+def random_photos(batch: int) -> NDArray[np.uint8]:
+    """(B, h, w, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (batch, *HW, 3), dtype=np.uint8)
+
+
+def build_sides(network: str, folder: Path, photos: NDArray[np.uint8]) -> Mapping[str, Callable[[], float]]:
     """What is compared, each ready to run once and to say how many milliseconds it took.
 
     Args:
-        path: Of the exported graph, without suffix.
-        images: (B, 3, h, w).
+        folder: Of the exported graph.
+        photos: (B, h, w, 3).
     """
-    session = open_session(path)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated")
-        script = torch.jit.load(path.with_suffix(".pt"))
-    one, many = ({"images": images.numpy(), "seeds": seeds(len(images), count).numpy()} for count in (1, PASSES))
+    served = OnnxRuntime((folder / ONNX_FILE).read_bytes(), threads=1, gpu=None)
+    script = TorchScriptRuntime((folder / TORCHSCRIPT_FILE).read_bytes(), threads=1, gpu=None)
+    one, many = (ask_first(len(photos), count) for count in (1, PASSES))
+    pixels = torch.from_numpy(photos).permute(0, 3, 1, 2).float().contiguous()  # (B, 3, h, w)
     return {
-        ONNX: partial(timed, lambda: session.run(None, one)),
-        ONNX_MANY: partial(timed, lambda: session.run(None, many)),
-        ONNX_FORWARD: partial(timed, forward_session(path, images)),
-        SCRIPT: partial(timed, torch.inference_mode()(lambda: script(images, seeds(len(images), 1)))),
-        CAPTUM: partial(timed, captum_saliency(network, images)),
-        GRADCAM: partial(timed, gradcam(network, images)),
+        ONNX: partial(timed, lambda: served.run(photos, one)),
+        ONNX_MANY: partial(timed, lambda: served.run(photos, many)),
+        ONNX_FORWARD: partial(timed, forward_session(folder, photos)),
+        SCRIPT: partial(timed, lambda: script.run(photos, one)),
+        CAPTUM: partial(timed, captum_saliency(network, pixels)),
+        GRADCAM: partial(timed, gradcam(network, pixels)),
     }
 
 
-def seeds(batch: int, passes: int) -> Tensor:
-    """Classes 0, 1, 2 ... for every image: (B, K, C)."""
-    return torch.eye(CLASSES)[:passes].expand(batch, -1, -1).contiguous()
+def ask_first(batch: int, passes: int) -> Query:
+    """For the maps of classes 0, 1, 2 ... of every photo."""
+    labels = np.tile(np.arange(passes), (batch, 1))  # (B, K)
+    return Query(labels, labels, np.full((batch, 1), NO_LABEL))
 
 
-def forward_session(path: Path, images: Tensor) -> Callable[[], object]:
-    """The network alone, in ONNX Runtime: the part of the graph that leads to the logits."""
-    forward = path.with_name(f"{path.name}_forward")
-    if not forward.with_suffix(".onnx").exists():
-        keep_logits(path, forward)
-    session = open_session(forward)
-    return lambda: session.run(None, {"images": images.numpy()})
-
-
-def keep_logits(path: Path, forward: Path) -> None:
-    extract_model(str(path.with_suffix(".onnx")), str(forward.with_suffix(".onnx")), ["images"], ["logits"])
+def forward_session(folder: Path, photos: NDArray[np.uint8]) -> Callable[[], object]:
+    """The network alone, in ONNX Runtime: the part of the graph that leads to the scores."""
+    forward = folder / "forward.onnx"
+    if not forward.exists():
+        extract_model(str(folder / ONNX_FILE), str(forward), ["images"], ["scores"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(forward, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"images": photos})
 
 
 def captum_saliency(network: str, images: Tensor) -> Callable[[], object]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weakseg.archive import DEFAULT_MODEL, open_archive, read_config
 from weakseg.card import CARD_KEY, ModelCard
 from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailableError
 
 if TYPE_CHECKING:
+    from weakseg.attribution.graph import GraphSettings
     from weakseg.models.classifier import Classifier
 
 # Whatever needs PyTorch is imported where something is built: it takes seconds, and most starts build nothing.
@@ -66,16 +68,33 @@ def ensure_archive(name: str, store: Path, report: Report, *, demo: bool = True)
     return open_archive(store / f"{name}.mar").card
 
 
-def archive_checkpoint(checkpoint: Path, store: Path, report: Report, *, method: str | None) -> str:
-    """Export what ``python -m training`` wrote into the store, over what has its name there. Returns: the name.
+@dataclass(frozen=True)
+class Trained:
+    """What ``python -m training`` wrote, and how its maps are to be made."""
+
+    classifier: Classifier
+    settings: GraphSettings
+    name: str  # of its archive: NETWORK_METHOD
+
+    def refuse_other_weights(self, store: Path) -> None:
+        """Raises: ModelError: the archive of that name in the store holds other weights."""
+        archive = store / f"{self.name}.mar"
+        weights = _read_card(archive).get("weights", {}) if archive.exists() else {}
+        if weights and weights.get("sha256") != self.classifier.weights.sha256:
+            raise ModelError(
+                f"{archive} holds other weights ({weights.get('source')}) than the checkpoint, and is not overwritten. "
+                "Stop what serves it (--stop), and move it away; or give another folder with --store."
+            )
+
+
+def read_checkpoint(checkpoint: Path, report: Report, *, method: str | None) -> Trained:
+    """Load a checkpoint of ours; nothing is exported yet.
 
     Args:
         method: How maps are made; none: class activation maps where the network ends as they need, else saliency.
     Raises:
         ModelError: no checkpoint of ours, an unknown method, or one that does not suit the network.
     """
-    from export.build import build_archive
-    from export.default_models import METHOD_FIELDS
     from export.parsing import choose_settings, default_name
     from weakseg.attribution.methods import SETTINGS
     from weakseg.models.classifier import load_classifier
@@ -86,17 +105,34 @@ def archive_checkpoint(checkpoint: Path, store: Path, report: Report, *, method:
     if method not in known:
         raise ModelError(f"--method {method}: give one of {', '.join(known)}.")
     settings = choose_settings(known[method], None, {}, {})
-    name = default_name(classifier.network, settings.method)
+    return Trained(classifier, settings, default_name(classifier.network, settings.method))
+
+
+def ensure_trained(trained: Trained, store: Path, report: Report) -> None:
+    """Export a checkpoint into the store, where its archive is missing or outdated.
+
+    Raises:
+        ModelError: an archive of that name holds other weights; it is never overwritten.
+    """
+    from export.build import build_archive
+    from export.default_models import METHOD_FIELDS
+
+    archive, sources = store / f"{trained.name}.mar", fingerprint(_SOURCES)
+    trained.refuse_other_weights(store)
+    if archive.exists() and _made_of(archive) in ("", sources):  # "": exported by hand from the same weights
+        report(f"{trained.name}: up to date")
+        return
     store.mkdir(parents=True, exist_ok=True)
+    classifier, settings = trained.classifier, trained.settings
+    fields = {**METHOD_FIELDS.get(settings.method, {}), "multi_label": classifier.multi_label, "made_of": sources}
     build_archive(
         classifier,
-        name=name,
+        name=trained.name,
         directory=store,
         settings=settings,
-        card_fields={**METHOD_FIELDS.get(settings.method, {}), "multi_label": classifier.multi_label},
-        on_step=lambda step: report(f"{name}: {step}"),
+        card_fields=fields,
+        on_step=lambda step: report(f"{trained.name}: {step}"),
     )
-    return name
 
 
 def _suitable_method(classifier: Classifier, report: Report) -> str:
@@ -133,10 +169,15 @@ def _ensure_default(archive: Path, report: Report, *, demo: bool) -> None:
 
 
 def _made_of(archive: Path) -> str:
-    """The fingerprint in an archive's card. No other field is looked at: another weakseg may have written them."""
+    """The fingerprint in an archive's card."""
+    return str(_read_card(archive).get("made_of", ""))
+
+
+def _read_card(archive: Path) -> Mapping[str, Any]:
+    """A card's fields as they are: another weakseg may have written them."""
     config = read_config(archive)
     card = config.get(CARD_KEY) if isinstance(config, dict) else None
-    return str(card.get("made_of", "")) if isinstance(card, dict) else ""
+    return card if isinstance(card, dict) else {}
 
 
 def _build(archive: Path, report: Report, *, made_of: str | None, demo: bool = True) -> None:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from scripts import archives, torchserve
+from scripts.archives import Trained
 from scripts.torchserve import PORTS, ROOT, STATE, Instance, ServiceError, Wanted
 from weakseg.archive import open_archive
 from weakseg.card import ModelCard
@@ -82,16 +83,18 @@ def serve(
         raise typer.BadParameter("--method belongs to --checkpoint; archives have theirs.")
     try:
         with _signals_raise():
+            trained = None
             if checkpoint and not stop:
-                models = archives.archive_checkpoint(checkpoint, store.resolve(), _report, method=method)
+                trained = archives.read_checkpoint(checkpoint, _report, method=method)
+                models = trained.name
             names = tuple(name.strip() for name in models.split(","))
             wanted = Wanted(names, port, store.resolve(), state.resolve(), config.resolve(), show_logs)
             if stop:
                 stop_service(wanted.state)
             elif build_only:
-                build_archives(wanted, demo=not no_demo)
+                build_archives(wanted, trained, demo=not no_demo)
             else:
-                run_service(wanted, detach=detach, demo=not no_demo)
+                run_service(wanted, trained, detach=detach, demo=not no_demo)
     except (ServiceError, WeaksegError) as error:
         say(f"[bold red]Failed:[/] {escape(str(error))}")
         raise typer.Exit(1) from error
@@ -100,7 +103,7 @@ def serve(
         raise typer.Exit(130) from error
 
 
-def run_service(wanted: Wanted, *, detach: bool, demo: bool) -> None:
+def run_service(wanted: Wanted, trained: Trained | None = None, *, detach: bool, demo: bool) -> None:
     """Build, start and wait; without ``detach`` until a signal comes.
 
     Raises:
@@ -111,11 +114,13 @@ def run_service(wanted: Wanted, *, detach: bool, demo: bool) -> None:
             running = torchserve.find(wanted.state)
             if running:
                 _check_running(running, wanted)
+                if trained:
+                    trained.refuse_other_weights(running.store)
                 say("It runs already.")
                 _show_usage(running, open_archive(running.store / f"{running.models[0]}.mar").card)
                 return
             torchserve.check_ports(wanted.port)  # before minutes of building
-            cards = build_archives(wanted, demo=demo)
+            cards = build_archives(wanted, trained, demo=demo)
             say(f"TorchServe starts; its logs: {escape(str(wanted.state / 'logs'))}")
             instance = torchserve.start(wanted)
             cleanup.callback(_stop, instance)
@@ -127,8 +132,10 @@ def run_service(wanted: Wanted, *, detach: bool, demo: bool) -> None:
             _follow(instance)
 
 
-def build_archives(wanted: Wanted, *, demo: bool) -> list[ModelCard]:
+def build_archives(wanted: Wanted, trained: Trained | None = None, *, demo: bool) -> list[ModelCard]:
     """The models' cards, from archives that are up to date; ``demo``: see ``archives.ensure_archive``."""
+    if trained:
+        archives.ensure_trained(trained, wanted.store, _report)
     return [archives.ensure_archive(name, wanted.store, _report, demo=demo) for name in wanted.models]
 
 

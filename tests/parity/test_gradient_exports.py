@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.gradient_graphs import SaliencyGraph, export_graph, open_session
+from tests.helpers.gradient_graphs import SaliencyGraph, export_graph, open_session
 from tests.helpers.gradients import CLASSES, difference, noise, random_network
 from weakseg.models.tape import record_tape
 

@@ -12,9 +12,9 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from export import default_models
+from export import build, default_models
 from export.archive import write_archive
-from scripts import archives
+from scripts import archives, torchserve
 from scripts.launcher import app
 from tests.helpers.fakes import make_card
 from weakseg.errors import ModelError, WeightsUnavailableError
@@ -208,18 +208,88 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "best.pt"
 
 
+def ensure_trained(checkpoint: Path, method: str | None = None) -> tuple[Path, str]:
+    """The archive beside a checkpoint, and what was said."""
+    said: list[str] = []
+    trained = archives.read_checkpoint(checkpoint, said.append, method=method)
+    archives.ensure_trained(trained, checkpoint.parent, said.append)
+    return checkpoint.parent / f"{trained.name}.mar", "\n".join(said)
+
+
 @pytest.mark.parametrize(("method", "name"), [(None, "demo_cam"), ("dcsm", "demo_dcsm")])
 def test_a_checkpoint_becomes_an_archive_named_after_network_and_method(
     checkpoint: Path, method: str | None, name: str
 ) -> None:
-    assert archives.archive_checkpoint(checkpoint, checkpoint.parent, print, method=method) == name
-    card = archives.open_archive(checkpoint.parent / f"{name}.mar").card
+    archive, _ = ensure_trained(checkpoint, method)
+    assert archive.stem == name
+    card = archives.open_archive(archive).card
     assert (card.classes, card.multi_label, card.preprocessing.width) == (("disc", "square"), True, 80)
+    assert card.made_of == archives.fingerprint(archives._SOURCES)
+
+
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Replaces the export of checkpoints by writing a card; lists what was exported."""
+    made: list[str] = []
+
+    def write(classifier: Any, *, name: str, directory: Path, card_fields: dict[str, Any], **_: Any) -> None:
+        weights = classifier.weights.model_dump()
+        config = make_card(name=name, weights=weights, made_of=card_fields["made_of"]).to_yaml()
+        with zipfile.ZipFile(directory / f"{name}.mar", "w") as archive:
+            archive.writestr("model-config.yaml", config)
+        made.append(name)
+
+    monkeypatch.setattr(build, "build_archive", write)
+    return made
+
+
+def test_a_checkpoint_is_exported_once_and_again_when_a_source_changes(
+    checkpoint: Path, exports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, _ = ensure_trained(checkpoint)
+    assert "up to date" in ensure_trained(checkpoint)[1]
+    assert exports == ["demo_cam"]
+    monkeypatch.setattr(archives, "fingerprint", lambda _: "other sources")
+    ensure_trained(checkpoint)
+    assert exports == ["demo_cam"] * 2
+    change_card(archive, made_of=None)
+    assert "up to date" in ensure_trained(checkpoint)[1], "exported by hand from these weights"
+    ensure_trained(checkpoint, "saliency")
+    assert exports[2:] == ["demo_saliency"], "another method, another archive"
+
+
+def test_an_archive_of_other_weights_is_never_overwritten(checkpoint: Path, exports: list[str]) -> None:
+    archive, _ = ensure_trained(checkpoint)
+    before = archive.read_bytes()
+    content = torch.load(checkpoint)
+    content["classes"] = ["disc", "ring"]
+    torch.save(content, checkpoint)
+    with pytest.raises(ModelError, match=r"demo_cam\.mar holds other weights .* --store"):
+        ensure_trained(checkpoint)
+    assert archive.read_bytes() == before
+    assert exports == ["demo_cam"]
+
+
+def test_nothing_is_exported_while_the_checkpoint_is_served(
+    checkpoint: Path, exports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, _ = ensure_trained(checkpoint)
+    running = torchserve.Instance(1, 8080, ("demo_cam",), archive.parent, archive.parent, archive.parent)
+    monkeypatch.setattr(torchserve, "find", lambda _: running)
+    monkeypatch.setattr(torchserve, "is_ready", lambda *_: True)
+    monkeypatch.setattr(archives, "fingerprint", lambda _: "other sources")
+    asked = ["--checkpoint", str(checkpoint), "--store", str(checkpoint.parent), "--state", str(checkpoint.parent)]
+    done = CliRunner().invoke(app, asked)
+    assert (done.exit_code, "It runs already" in done.output) == (0, True), done.output
+    assert exports == ["demo_cam"]
+    change_card(archive, weights={"source": "another", "licence": "none", "sha256": "1"})
+    done = CliRunner().invoke(app, asked)
+    assert (done.exit_code, "holds other weights" in done.output) == (1, True), done.output
 
 
 def test_methods_of_checkpoints_are_checked(checkpoint: Path) -> None:
     with pytest.raises(ModelError, match="--method magic: give one of cam, saliency"):
-        archives.archive_checkpoint(checkpoint, checkpoint.parent, print, method="magic")
+        archives.read_checkpoint(checkpoint, print, method="magic")
     result = CliRunner().invoke(app, ["--build-only", "--method", "cam"])
     assert result.exit_code == 2
     assert "belongs to" in result.output

@@ -223,7 +223,7 @@ def score_labels(logits: Tensor, membership: Tensor, *, multi_label: bool, size_
     p_g / size_g ** s. At s = 0 a group of 118 classes (VOC's dog) collects probability from all that looks a little
     like one of them; at s = 1 every group is as likely beforehand as any other.
     """
-    members = membership[logits.shape[1] :].float()  # (G, C)
+    members = membership[logits.shape[1] :].to(logits.dtype)  # (G, C)
     if multi_label:
         probs = logits.sigmoid()  # (B, C)
         return torch.cat([probs, (probs[:, None, :] * members).amax(2)], 1)  # (B, L)
@@ -257,7 +257,8 @@ def mix_members(chosen: Tensor, logits: Tensor, membership: Tensor, settings: Gr
     """How much each class gives to each wanted map: (B, K) labels to (B, K, C), sums to 1 over C."""
     members = membership[chosen]  # (B, K, C)
     if settings.member_weighting == "mean":
-        return members.float() / members.float().sum(2, keepdim=True)  # (B, K, C)
+        shares = members.to(logits.dtype)  # (B, K, C)
+        return shares / shares.sum(2, keepdim=True)  # (B, K, C)
     rivals = (logits / settings.temperature)[:, None, :].masked_fill(~members, float("-inf"))  # (B, K, C)
     return rivals.softmax(2)  # (B, K, C)
 

@@ -1,4 +1,4 @@
-"""Saliency as one exported graph, as simple as it gets: what the tape's speed and parity are measured on."""
+"""Saliency as one exported graph, as simple as it gets: what the tape's parity is measured on, without queries."""
 
 from __future__ import annotations
 
