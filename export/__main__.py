@@ -55,7 +55,9 @@ def export(
     method: Annotated[
         MethodName | None,
         typer.Option(
-            help="How maps are made: from the last feature map (`cam`), or by gradients.",
+            help="How maps are made: cam (from the last feature map), saliency, guided, dcsm, gradcam, layercam or "
+            "fusion (both).",
+            metavar="NAME",
             show_default="the preset's, else cam",
             rich_help_panel=MAPS,
         ),
@@ -103,8 +105,9 @@ def export(
     preset: Annotated[
         PresetName | None,
         typer.Option(
-            help="Maps, size and the card's defaults (levels, refine_side, box_context ...) of one of the service's "
-            "own models; that of `weakseg` suits any classifier. What is given beside it wins.",
+            metavar="NAME",
+            help="Maps, size and the card's defaults of one of our own models: `weakseg` (SqueezeNet 1.1 alone: it names "
+            "its layers) or `squeezenet_cam` (any classifier that `cam` takes). What is given beside it wins.",
             show_default="the paper's plain maps",
             rich_help_panel=MAPS,
         ),
@@ -205,7 +208,7 @@ def export(
     **ImageNet weights:** `python -m export --network resnet50`, `python -m export --network vgg16 --method dcsm`
 
     **Your own classifier:** `python -m export --network mobilenet_v2 --checkpoint best.pth --classes names.txt
-    --preset weakseg`
+    --preset squeezenet_cam`
     """
     chosen = PRESETS[preset] if preset else None
     rgb_mean, rgb_std = (parse_rgb(text) if text else None for text in (mean, std))

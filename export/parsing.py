@@ -68,5 +68,5 @@ def choose_settings(
 
 
 def default_name(network: str, method: Method) -> str:
-    """``squeezenet_saliency``, ``mobilenet_v2_dcsm``: without SqueezeNet's version number."""
-    return f"{re.sub(r'^squeezenet1_[01]$', 'squeezenet', network)}_{method}"
+    """``squeezenet_saliency``, ``mobilenet_v2_dcsm``: without the default network's version number."""
+    return f"{'squeezenet' if network == 'squeezenet1_1' else network}_{method}"

@@ -63,7 +63,7 @@ def main(
 
     **Your own labels:** `python -m training mobilenet_v2_voc --data photos.csv --out runs/mine epochs=10`
 
-    **A quick try:** `python -m training squeezenet_voc --data ../shared/data limit=100 epochs=1`
+    **A quick try:** `python -m training squeezenet_voc --data photos limit=100 epochs=1`
 
     The run folder holds `best.pt` (weights, class names, preprocessing, recipe and metrics: all that
     `python -m export --checkpoint best.pt` needs), `history.csv`, `metrics.json`, `curves.png`, `tensorboard/` and a

@@ -327,7 +327,7 @@ class Options(BaseModel):
             ge=0,
             le=1,
             allow_inf_nan=False,
-            description="Map values from here on are foreground, in [0, 1].",
+            description="Where the map is cut, or where the CRF is undecided, in [0, 1].",
             json_schema_extra={"remedy": "Send a number from 0 to 1."},
         ),
     ] = None
