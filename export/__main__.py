@@ -106,7 +106,7 @@ def export(
         PresetName | None,
         typer.Option(
             metavar="NAME",
-            help="Maps, size and the card's defaults of one of our own models: `weakseg` (SqueezeNet 1.1 alone: it names "
+            help="Maps, size and the card's defaults of one of our models: `weakseg` (SqueezeNet 1.1 alone: it names "
             "its layers) or `squeezenet_cam` (any classifier that `cam` takes). What is given beside it wins.",
             show_default="the paper's plain maps",
             rich_help_panel=MAPS,
