@@ -150,7 +150,7 @@ class Edge(nn.Module):
 
 def edge_graph(above: float) -> SaliencyGraph:
     vocabulary = Vocabulary(["red", "green", "blue"])
-    return SaliencyGraph(Edge(above), "edge", vocabulary, settings=SaliencySettings(), mean=(0, 0, 0), std=(1, 1, 1))
+    return SaliencyGraph(Edge(above), "edge", vocabulary, settings=SaliencySettings(), mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 def test_a_photo_is_steady_while_no_pixel_lies_on_an_edge() -> None:
