@@ -141,7 +141,8 @@ class Service:
         return [score["label"] for score in answer.json()["scores"]]
 
     def subtracts(self) -> bool:
-        return bool(self._described("?customized=true")["customizedMetadata"]["subtract_classes"] is not None)
+        """Whether the model subtracts classes. TorchServe leaves fields out that are null."""
+        return "subtract_classes" in self._described("?customized=true")["customizedMetadata"]
 
     def worker_pids(self) -> list[int]:
         return sorted(worker["pid"] for worker in self._described()["workers"])
