@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torchvision
 from skimage import data
 from skimage.transform import resize
 from torch import Tensor, nn
@@ -15,12 +14,14 @@ CLASSES = 7
 
 
 def random_network(name: str, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """A torchvision network, or ``vgg16_fcn``, with random weights and statistics, in eval mode.
+    """A torchvision network, or one of ours, with random weights and statistics, in eval mode.
 
-    AlexNet and VGG16 get narrow hidden layers: the same operators, at a hundredth of the memory.
+    AlexNet, VGG16 and VGG16-FCN get narrow hidden layers: the same operators, at a hundredth of the memory.
     """
     torch.manual_seed(0)
-    model = Vgg16Fcn() if name == "vgg16_fcn" else build_network(name, CLASSES)
+    model = build_network(name, CLASSES)
+    if name == "vgg16_fcn":
+        model = _narrow(model)
     if name in ("alexnet", "vgg16"):
         cells = 256 * 6 * 6 if name == "alexnet" else 512 * 7 * 7
         model.classifier = nn.Sequential(
@@ -33,20 +34,12 @@ def random_network(name: str, dtype: torch.dtype = torch.float32) -> nn.Module:
     return model.to(dtype).eval()
 
 
-class Vgg16Fcn(nn.Module):
-    """VGG16 with its fully connected layers as convolutions (narrow ones), and global max pooling of the class maps."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = torchvision.models.vgg16(weights=None, num_classes=1).features
-        self.fc6 = nn.Conv2d(512, 64, 7, padding=3)
-        self.fc7 = nn.Conv2d(64, 64, 1)
-        self.scores = nn.Conv2d(64, CLASSES, 1)
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, images: Tensor) -> Tensor:
-        hidden = self.relu(self.fc7(self.relu(self.fc6(self.features(images)))))
-        return nn.functional.adaptive_max_pool2d(self.scores(hidden), 1).flatten(1)
+def _narrow(model: nn.Module) -> nn.Module:
+    """Our VGG16-FCN with 64 channels where it has 4096."""
+    model.fc6 = nn.Conv2d(512, 64, 7, padding=3)
+    model.fc7 = nn.Conv2d(64, 64, 1)
+    model.head = nn.Conv2d(64, CLASSES, 1)
+    return model
 
 
 def noise(batch: int, hw: tuple[int, int], dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:

@@ -48,7 +48,7 @@ def test_squeeze_and_excite_branches_are_no_layers() -> None:
 @pytest.mark.parametrize("network", ["vgg16_fcn", "demo"])
 def test_class_maps(network: str) -> None:
     tape = record_tape(random_network(network), network)
-    assert tape.class_map == ("scores" if network == "vgg16_fcn" else None)
+    assert tape.class_map == ("head" if network == "vgg16_fcn" else None)
 
 
 def test_gradients_at_and_from_inner_layers(squeezenet: Tape) -> None:
