@@ -13,6 +13,8 @@ FROM python:3.11.13-slim-bookworm AS base
 ENV PATH=/opt/weakseg/.venv/bin:$PATH \
     PYTHONPATH=/opt/weakseg \
     PYTHONUNBUFFERED=1 \
+    MALLOC_ARENA_MAX=2 \
+    MALLOC_TRIM_THRESHOLD_=131072 \
     TORCH_HOME=/opt/weakseg/.weakseg/torch
 WORKDIR /opt/weakseg
 
