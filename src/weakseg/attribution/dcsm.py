@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.attribution.gradient import Glance, GradientGraph
-from weakseg.attribution.graph import TINY, GraphSettings, Rgb, Wanted
+from weakseg.attribution.graph import TINY, GraphSettings, Wanted
 from weakseg.attribution.placement import place_cells
 from weakseg.card import Method
 from weakseg.errors import ModelError
@@ -70,23 +70,12 @@ class Contest:
 class DcsmGraph(GradientGraph):
     """Guided gradients at several layers, less those of rival classes."""
 
+    settings_type = DcsmSettings
     settings: DcsmSettings
     candidates: Tensor  # (R,) int64: labels that compete on this model
 
-    def __init__(
-        self,
-        model: nn.Module,
-        network: str,
-        vocabulary: Vocabulary,
-        *,
-        mean: Rgb,
-        std: Rgb,
-        settings: DcsmSettings | None = None,
-        multi_label: bool = False,
-    ) -> None:
-        settings = settings or DcsmSettings()
-        super().__init__(model, network, vocabulary, mean=mean, std=std, settings=settings, multi_label=multi_label)
-        self.settings = replace(settings, layers=choose_layers(self.tape, settings.layers))
+    def prepare(self, _model: nn.Module, _network: str, vocabulary: Vocabulary, /) -> None:
+        self.settings = replace(self.settings, layers=choose_layers(self.tape, self.settings.layers))
         self.finest = min(self.settings.layers, key=lambda layer: self.tape.grid(layer).stride_yx)
         self.register_buffer("candidates", torch.from_numpy(np.flatnonzero(vocabulary.rankable())))
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from weakseg.attribution.cam import CamSettings, average_by_similarity, mix_channels, weigh_channels
 from weakseg.attribution.gradient import Glance, GradientGraph
-from weakseg.attribution.graph import TINY, Rgb, Wanted, normalise_maps
+from weakseg.attribution.graph import TINY, Wanted, normalise_maps
 from weakseg.attribution.placement import count_up, place_cells, sample_smoothly
 from weakseg.card import Method
 from weakseg.errors import ModelError, UnsupportedNetworkError
@@ -101,28 +101,17 @@ class FusionSettings(CamSettings):
 class FusionGraph(GradientGraph):
     """Class activation map and gradients as seeds, averaged over cells with similar features."""
 
+    settings_type = FusionSettings
     settings: FusionSettings
     weight: Tensor  # (C, F)
 
-    def __init__(
-        self,
-        model: nn.Module,
-        network: str,
-        vocabulary: Vocabulary,
-        *,
-        mean: Rgb,
-        std: Rgb,
-        settings: FusionSettings | None = None,
-        multi_label: bool = False,
-    ) -> None:
-        settings = settings or FusionSettings()
-        super().__init__(model, network, vocabulary, mean=mean, std=std, settings=settings, multi_label=multi_label)
+    def prepare(self, model: nn.Module, network: str, _vocabulary: Vocabulary, /) -> None:
         split = split_network(model, network)
         self.register_buffer("weight", split.weight)
         self.features = find_features(self.tape, split)
-        self.spread_layer = settings.spread_layer or self.features
+        self.spread_layer = self.settings.spread_layer or self.features
         known = {*self.tape.layers, INPUT}
-        for layer in (self.spread_layer, *(part.layer for part in settings.parts)):
+        for layer in (self.spread_layer, *(part.layer for part in self.settings.parts)):
             if layer not in known:
                 raise ModelError(f"The network has no layer {layer!r}. It has: {', '.join(self.tape.layers)}.")
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from weakseg.attribution.gradient import Glance, GradientGraph
-from weakseg.attribution.graph import GraphSettings, Rgb, Wanted
+from weakseg.attribution.graph import GraphSettings, Wanted
 from weakseg.attribution.placement import place_cells
 from weakseg.card import Method
 from weakseg.errors import ModelError
@@ -39,22 +39,11 @@ class GradCamSettings(GraphSettings):
 class GradCamGraph(GradientGraph):
     """Activations of one layer, weighted by mean gradients."""
 
+    settings_type = GradCamSettings
     settings: GradCamSettings
 
-    def __init__(
-        self,
-        model: nn.Module,
-        network: str,
-        vocabulary: Vocabulary,
-        *,
-        mean: Rgb,
-        std: Rgb,
-        settings: GradCamSettings | None = None,
-        multi_label: bool = False,
-    ) -> None:
-        settings = settings or GradCamSettings()
-        super().__init__(model, network, vocabulary, mean=mean, std=std, settings=settings, multi_label=multi_label)
-        self.settings = replace(settings, layer=choose_layer(self.tape, settings.layer))
+    def prepare(self, _model: nn.Module, _network: str, _vocabulary: Vocabulary, /) -> None:
+        self.settings = replace(self.settings, layer=choose_layer(self.tape, self.settings.layer))
 
     def canvas(self, first: Glance) -> Tensor:
         return first.sides[0][self.settings.layer]

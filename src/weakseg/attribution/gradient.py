@@ -13,6 +13,7 @@ of its maximum. (Exact ties are treated alike everywhere, as :mod:`weakseg.model
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,12 +38,14 @@ class GradientGraph(LabelGraph[Glance]):
     Args:
         model: Any classifier, (B, 3, h, w) -> (B, C). It is copied.
         network: Its name, for messages.
+        settings: Default: those of ``settings_type``.
     Raises:
         UnsupportedOperatorError: the model has an operator that gradients cannot pass; names it.
         ModelError: classes, groups or settings do not fit the network.
     """
 
     jumps = True
+    settings_type: ClassVar[type[GraphSettings]]
 
     def __init__(
         self,
@@ -52,13 +55,18 @@ class GradientGraph(LabelGraph[Glance]):
         *,
         mean: Rgb,
         std: Rgb,
-        settings: GraphSettings,
+        settings: GraphSettings | None = None,
         multi_label: bool = False,
     ) -> None:
+        settings = settings or self.settings_type()
         super().__init__(vocabulary, mean=mean, std=std, settings=settings, multi_label=multi_label)
         self.tape = record_tape(model, network)
         refuse_other_classes(network, self.tape.class_count, vocabulary)
+        self.prepare(model, network, vocabulary)
         self.eval()
+
+    def prepare(self, model: nn.Module, network: str, vocabulary: Vocabulary, /) -> None:
+        """What a method needs beside the tape and its settings. Raises: ModelError: the settings do not fit."""
 
     def look(self, view: Tensor) -> Glance:
         """One forward pass; with ``flip``, two."""

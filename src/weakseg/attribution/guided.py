@@ -27,4 +27,5 @@ class GuidedSettings(SaliencySettings):
 class GuidedGraph(SaliencyGraph):
     """|guided gradient of the score with respect to the input|, maximum over colours."""
 
+    settings_type = GuidedSettings
     guided: ClassVar[bool] = True

@@ -29,5 +29,7 @@ class LayerCamSettings(GradCamSettings):
 class LayerCamGraph(GradCamGraph):
     """Activations of one layer, weighted by their positive gradients."""
 
+    settings_type = LayerCamSettings
+
     def combine(self, activations: Tensor, gradients: Tensor) -> Tensor:
         return (activations[:, None] * gradients.relu()).sum(2)

@@ -6,37 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from weakseg.attribution.cam import CamGraph, CamSettings
-from weakseg.attribution.dcsm import DcsmGraph, DcsmSettings
-from weakseg.attribution.fusion import FusionGraph, FusionSettings
-from weakseg.attribution.gradcam import GradCamGraph, GradCamSettings
+from weakseg.attribution.dcsm import DcsmGraph
+from weakseg.attribution.fusion import FusionGraph
+from weakseg.attribution.gradcam import GradCamGraph
 from weakseg.attribution.gradient import GradientGraph
 from weakseg.attribution.graph import GraphSettings, LabelGraph
-from weakseg.attribution.guided import GuidedGraph, GuidedSettings
-from weakseg.attribution.layercam import LayerCamGraph, LayerCamSettings
-from weakseg.attribution.saliency import SaliencyGraph, SaliencySettings
+from weakseg.attribution.guided import GuidedGraph
+from weakseg.attribution.layercam import LayerCamGraph
+from weakseg.attribution.saliency import SaliencyGraph
 from weakseg.card import Method
 from weakseg.labels import Vocabulary
 from weakseg.models.classifier import Classifier
 
-SETTINGS: Mapping[Method, type[GraphSettings]] = {
-    settings.method: settings
-    for settings in (
-        CamSettings,
-        SaliencySettings,
-        GuidedSettings,
-        DcsmSettings,
-        GradCamSettings,
-        LayerCamSettings,
-        FusionSettings,
-    )
-}
 _GRADIENTS: Mapping[Method, type[GradientGraph]] = {
-    "saliency": SaliencyGraph,
-    "guided": GuidedGraph,
-    "dcsm": DcsmGraph,
-    "gradcam": GradCamGraph,
-    "layercam": LayerCamGraph,
-    "fusion": FusionGraph,
+    graph.settings_type.method: graph
+    for graph in (SaliencyGraph, GuidedGraph, DcsmGraph, GradCamGraph, LayerCamGraph, FusionGraph)
+}
+SETTINGS: Mapping[Method, type[GraphSettings]] = {
+    CamSettings.method: CamSettings,
+    **{method: graph.settings_type for method, graph in _GRADIENTS.items()},
 }
 
 

@@ -46,6 +46,7 @@ class SaliencySettings(GraphSettings):
 class SaliencyGraph(GradientGraph):
     """|gradient of the score with respect to the input|, maximum over colours."""
 
+    settings_type = SaliencySettings
     settings: SaliencySettings
     guided: ClassVar[bool] = False
 
