@@ -33,7 +33,7 @@ RUN apt-get update \
 COPY requirements/serve.lock requirements/
 RUN python -m venv .venv \
     && pip install --no-cache-dir --no-deps --require-hashes -r requirements/serve.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml setup.py README.md ./
 COPY src src
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e .
 COPY export export

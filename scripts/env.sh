@@ -27,7 +27,7 @@ use_environment() {
 is_made() { grep -qsxF "$(stamp "$1")" .venv/.weakseg-stamp; }
 
 # A moved repository counts as changed: scripts in .venv/bin hold its path.
-stamp() { echo "$1 $(cat pyproject.toml requirements/serve.lock "requirements/$1.lock" - <<<"$root" | cksum)"; }
+stamp() { echo "$1 $(cat pyproject.toml setup.py src/native/* requirements/serve.lock "requirements/$1.lock" - <<<"$root" | cksum)"; }
 
 make_environment() {
     local python=${WEAKSEG_PYTHON:-python3.11} version

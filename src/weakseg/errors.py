@@ -19,6 +19,7 @@ WeaksegError
 │   ├── WeightsUnavailableError  pretrained weights can neither be found nor downloaded
 │   └── ParityError              eager, TorchScript and ONNX Runtime disagree
 ├── ShapeMismatchError           arrays that belong together differ in shape (a programming error)
+├── CrfInputError                a CRF's energy is not finite, or has a kernel without a width (a programming error)
 └── DataError                    a data set folder lacks what an evaluation or a training needs
 """
 
@@ -134,6 +135,10 @@ class ParityError(ModelError):
 
 class ShapeMismatchError(WeaksegError, ValueError):
     """Arrays that belong together differ in shape."""
+
+
+class CrfInputError(WeaksegError, ValueError):
+    """A CRF's energy is not finite, or one of its kernels has no width."""
 
 
 class DataError(WeaksegError):

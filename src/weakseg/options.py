@@ -64,6 +64,22 @@ class Refine(StrEnum):
         return "grabcut" in self
 
 
+class CrfEngineName(StrEnum):
+    """How exactly a dense CRF is computed."""
+
+    EXACT = "exact"
+    FAST = "fast"
+    FASTEST = "fastest"
+    PYDENSECRF = "pydensecrf"
+
+
+class GrabCutEngine(StrEnum):
+    """How GrabCut is computed: coarse to fine, or by OpenCV alone."""
+
+    FAST = "fast"
+    OPENCV = "opencv"
+
+
 class Pick(StrEnum):
     ALL = "all"
     BEST = "best"

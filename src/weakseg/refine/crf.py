@@ -3,62 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.card import CrfSettings
 from weakseg.errors import ShapeMismatchError
+from weakseg.refine.densecrf.problem import CrfEngine, CrfProblem, Kernels
 from weakseg.types import Box, Maps, Rgb
 
 LEAST_SCORE = 1e-6  # so that labels of score 0 are still told apart by their maps
 
 _CERTAIN = 1e6  # a logit that no kernel can outweigh
-
-
-@dataclass(frozen=True, slots=True)
-class Kernels:
-    """The two kernels of the energy (Kraehenbuehl & Koltun, equation 3), in pixels and grey levels of 0 to 255.
-
-    Smoothness: ``smooth_weight`` exp(-|p - q|^2 / 2 smooth_sigma_px^2) for pixels at p and q. Appearance:
-    ``colour_weight`` exp(-|p - q|^2 / 2 colour_sigma_px^2 - |I_p - I_q|^2 / 2 colour_rgb^2). A weight of 0 switches one
-    off.
-    """
-
-    smooth_sigma_px: float
-    smooth_weight: float
-    colour_sigma_px: float
-    colour_rgb: float
-    colour_weight: float
-
-    @classmethod
-    def at_size(cls, settings: CrfSettings, hw: tuple[int, int]) -> Kernels:
-        """The kernels for a photo of H x W pixels; settings are relative to its long side."""
-        long_side_px = max(hw)
-        return cls(
-            settings.smooth_sigma * long_side_px,
-            settings.smooth_weight,
-            settings.colour_sigma * long_side_px,
-            settings.colour_rgb,
-            settings.colour_weight,
-        )
-
-
-class CrfEngine(Protocol):
-    """Mean-field inference of a fully connected CRF with a Potts model."""
-
-    def __call__(self, logits: NDArray[np.float32], rgb: Rgb, kernels: Kernels, *, steps: int) -> NDArray[np.float32]:
-        """Probability of each label at each pixel.
-
-        Args:
-            logits: (L, H, W) float32: minus the unary energies, up to a constant per pixel. Not modified.
-            rgb: (H, W, 3) uint8. Not modified.
-            steps: Mean-field updates after the first estimate, softmax(logits).
-        Returns:
-            (L, H, W) float32, sums to 1 over L.
-        """
 
 
 def refine_with_crf(
@@ -92,7 +48,7 @@ def refine_with_crf(
     present = np.concatenate([[True], maps.any(axis=(1, 2))])  # (K + 1,)
     probs = np.zeros(logits.shape, np.float32)
     kernels = Kernels.at_size(settings, (rgb.shape[0], rgb.shape[1]))
-    probs[present] = engine(logits[present], rgb, kernels, steps=settings.steps)
+    [probs[present]] = engine([CrfProblem(logits[present], rgb, kernels, settings.steps)])
     return probs  # (K + 1, H, W)
 
 

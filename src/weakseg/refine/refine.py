@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from weakseg.card import Settings
 from weakseg.refine.crf import LEAST_SCORE, refine_with_crf
-from weakseg.refine.densecrf import infer_densecrf
+from weakseg.refine.densecrf.reference import infer_with_pydensecrf
 from weakseg.refine.gaussian import smooth_map
 from weakseg.refine.grabcut import box_seeds, can_cut, confine_to_box, cut, digitise_map
 from weakseg.refine.threshold import threshold_map
@@ -161,7 +161,7 @@ def _infer(bench: Bench, values: Maps, scores: Sequence[float], settings: Settin
     assert settings.crf is not None
     threshold = settings.threshold or 0.0
     return refine_with_crf(
-        values, scores, bench.rgb, settings.crf, threshold=threshold, engine=infer_densecrf, box=bench.box
+        values, scores, bench.rgb, settings.crf, threshold=threshold, engine=infer_with_pydensecrf, box=bench.box
     )
 
 

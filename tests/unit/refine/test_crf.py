@@ -5,11 +5,12 @@ import pytest
 from tests.helpers.mean_field import infer_exactly
 from weakseg.card import CrfSettings
 from weakseg.errors import ShapeMismatchError
-from weakseg.refine.crf import CrfEngine, Kernels, refine_with_crf, unary_logits
-from weakseg.refine.densecrf import infer_densecrf
+from weakseg.refine.crf import refine_with_crf, unary_logits
+from weakseg.refine.densecrf.problem import CrfEngine, Kernels
+from weakseg.refine.densecrf.reference import infer_with_pydensecrf
 from weakseg.types import Box
 
-ENGINES = pytest.mark.parametrize("engine", [infer_densecrf, infer_exactly], ids=["densecrf", "exact sums"])
+ENGINES = pytest.mark.parametrize("engine", [infer_with_pydensecrf, infer_exactly], ids=["densecrf", "exact sums"])
 SETTINGS = CrfSettings(steps=5, confidence=10, smooth_sigma=0.03, colour_sigma=0.3, colour_rgb=20)
 BLACK = np.zeros((4, 6, 3), np.uint8)
 
@@ -95,4 +96,6 @@ def test_photos_of_a_few_pixels(engine: CrfEngine, hw: tuple[int, int], value: f
 
 def test_shapes_must_agree() -> None:
     with pytest.raises(ShapeMismatchError):
-        refine_with_crf(np.ones((1, 6, 4), np.float32), [0.5], BLACK, SETTINGS, threshold=0.5, engine=infer_densecrf)
+        refine_with_crf(
+            np.ones((1, 6, 4), np.float32), [0.5], BLACK, SETTINGS, threshold=0.5, engine=infer_with_pydensecrf
+        )

@@ -1,0 +1,1 @@
+"""The compiled part (src/native); not there where no compiler was."""
