@@ -23,7 +23,7 @@ class Level:
     Attributes:
         side: The grid's long side has about this many points; None: it has every pixel.
         reach: Its points are at most this many sigmas of the smoothness kernel apart.
-        sparse: A grid whose lattice has more vertices than this per point is made finer: with narrow kernels points speak
+        sparse: A grid whose lattice has more vertices per point is made finer: with narrow kernels points speak
             for themselves only.
         sure: Of two labels: pixels whose logits are this far apart on the grid are not looked at again.
         plausible: Labels with less than this probability everywhere, before the first step, take no part.
