@@ -84,7 +84,7 @@ def _look_up(field: MeanField, grid: Grid, between: Tensor, border: Tensor, *, s
     chosen = chosen.scatter_(0, torch.where(taken, number, room), pixels)[:room]
     keys, weights = _simplices_of(field, grid, chosen)
     exact = field.lattice.slice_elsewhere(field.vertices, keys, weights)  # (C, room)
-    looked_up = exact.index_select(1, number.clamp(0, room - 1)).unflatten(1, border.shape)  # (C, n, H, W)
+    looked_up = exact.index_select(1, number.clamp(0, room - 1)).reshape(-1, *border.shape)  # (C, n, H, W)
     return torch.where(taken.view(border.shape), looked_up, between)
 
 

@@ -91,7 +91,8 @@ class MeanField:
         self.arrived, self.vertices = torch.zeros_like(self.unary), self.unary.new_zeros(0)
 
     def _build_lattice(self, vertices_per_sample: float | None) -> Lattice:
-        keys, weights = (torch.cat(parts, 1) for parts in zip(*(grid.simplices(self.batch) for grid in self.grids)))
+        simplices_of_grids = zip(*(grid.simplices(self.batch) for grid in self.grids), strict=True)
+        keys, weights = (torch.cat(parts, 1) for parts in simplices_of_grids)  # (6, P)
         room = None if vertices_per_sample is None else math.ceil(vertices_per_sample * keys.shape[1])
         return Lattice.build(keys, weights, self.batch.space, self.batch.photos, room)
 
@@ -115,8 +116,8 @@ class MeanField:
 
     def of_grids(self, values: Tensor) -> list[Tensor]:
         """(C, P) to (C, n, h, w) of each grid."""
-        parts = values.split([math.prod(grid.shape) for grid in self.grids], 1)
-        return [part.unflatten(1, grid.shape) for part, grid in zip(parts, self.grids, strict=True)]
+        parts = torch.split(values, [math.prod(grid.shape) for grid in self.grids], 1)
+        return [part.reshape(-1, *grid.shape) for part, grid in zip(parts, self.grids, strict=True)]
 
 
 def weigh(weight: Weight, device: torch.device) -> float | Tensor | None:

@@ -75,9 +75,7 @@ class KeySpace:
 EMPTY = KeySpace((0,) * AXES)
 
 
-def locate(
-    features: Sequence[Tensor], photo: Tensor, space: KeySpace, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+def locate(features: Sequence[Tensor], photo: Tensor, space: KeySpace, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The simplex of each pixel, and where the pixel lies in it.
 
     Args:
@@ -104,7 +102,7 @@ def locate(
 
 def _sort_descending(values: list[Tensor]) -> Tensor:
     """Five tensors to one (5, P), the largest first: a sorting network, faster than `torch.sort` on so few."""
-    values = list(torch.broadcast_tensors(*values))
+    values = list(torch.broadcast_tensors(*values))  # type: ignore[no-untyped-call]
     for high, low in _EXCHANGES:
         pair = values[high], values[low]
         values[high], values[low] = torch.maximum(*pair), torch.minimum(*pair)

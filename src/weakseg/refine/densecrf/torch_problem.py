@@ -76,9 +76,7 @@ class Appearance:
     @property
     def space(self) -> KeySpace:
         (height, width), colours = self.hw, 255 / self.sigma_rgb
-        return KeySpace.spanning(
-            [(width - 1) / self.sigma_px, (height - 1) / self.sigma_px, colours, colours, colours]
-        )
+        return KeySpace.spanning([(width - 1) / self.sigma_px, (height - 1) / self.sigma_px, colours, colours, colours])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,9 @@ class Run:
         numbers, problems = zip(*members, strict=True)
         logits = torch.stack([problem.logits for problem in problems])  # (n, L, H, W)
         rgb = torch.stack([problem.rgb for problem in problems]).permute(0, 3, 1, 2)  # (n, 3, H, W)
-        return cls(numbers, logits, rgb.to(torch.float32).contiguous(), problems[0].kernels, problems[0].appearance(), first)
+        return cls(
+            numbers, logits, rgb.to(torch.float32).contiguous(), problems[0].kernels, problems[0].appearance(), first
+        )
 
     @property
     def hw(self) -> tuple[int, int]:

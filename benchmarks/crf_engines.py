@@ -1,0 +1,38 @@
+"""The dense CRF engines that are compared, in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from weakseg.options import CrfEngineName
+from weakseg.refine.densecrf.problem import CrfEngine
+from weakseg.refine.densecrf.torch_engine import TorchEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    name: str
+    level: CrfEngineName
+    open: Callable[[], CrfEngine]
+
+
+CONTENDERS: tuple[Contender, ...] = tuple(
+    Contender(f"torch {level}", level, lambda level=level: TorchEngine(level))
+    for level in (CrfEngineName.EXACT, CrfEngineName.FAST, CrfEngineName.FASTEST)
+)
+
+
+def choose_contenders(names: str) -> list[Contender]:
+    """Those whose name starts with one of the comma-separated beginnings.
+
+    Raises:
+        ValueError: one of the beginnings fits none; names those that there are.
+    """
+    chosen: list[Contender] = []
+    for beginning in names.split(","):
+        fitting = [contender for contender in CONTENDERS if contender.name.startswith(beginning.strip())]
+        if not fitting:
+            raise ValueError(f"no engine {beginning!r}; there are {', '.join(one.name for one in CONTENDERS)}")
+        chosen += fitting
+    return chosen
