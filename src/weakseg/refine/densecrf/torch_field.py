@@ -70,7 +70,6 @@ class MeanField:
     """A batch on its grids, updated step by step.
 
     Args:
-        spacing: Every so many rows and columns are sampled.
         vertices_per_sample: Room in the lattice, of at most 6; None: just enough, which the host has to wait for.
     Attributes:
         logits: (C, P) after the last update.
@@ -79,10 +78,10 @@ class MeanField:
         arrived: (C, P): what came from there.
     """
 
-    def __init__(self, batch: Batch, spacing: int, vertices_per_sample: float | None) -> None:
+    def __init__(self, batch: Batch, vertices_per_sample: float | None) -> None:
         kernels, device = batch.problem.kernels, batch.problem.logits.device
         self.batch = batch
-        self.grids = [Grid.over(run, spacing) for run in batch.runs]
+        self.grids = [Grid.over(run, batch.spacing) for run in batch.runs]
         self.smooth_weight = weigh(kernels.smooth_weight, device)
         self.colour_weight = weigh(kernels.colour_weight, device)
         self.lattice = self._build_lattice(vertices_per_sample) if self.colour_weight is not None else None

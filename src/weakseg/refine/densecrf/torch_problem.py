@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -114,19 +114,20 @@ class Batch:
 
     runs: tuple[Run, ...]
     problem: TensorProblem  # one of them
+    spacing: int  # every so many rows and columns are sampled
     is_binary: bool
     photos: int
     space: KeySpace
     key_dtype: torch.dtype
 
     @classmethod
-    def of(cls, members: Sequence[Numbered]) -> Batch:
+    def of(cls, members: Sequence[Numbered], spacing: int) -> Batch:
         runs: list[Run] = []
         for alike in _grouped(members, lambda problem: (problem.hw, problem.kernels)):
             runs.append(Run.stacked(alike, sum(run.photos for run in runs)))
         space = reduce(KeySpace.joined, (run.appearance.space for run in runs))
         _, problem = members[0]
-        return cls(tuple(runs), problem, problem.is_binary, len(members), space, space.dtype(len(members)))
+        return cls(tuple(runs), problem, spacing, problem.is_binary, len(members), space, space.dtype(len(members)))
 
 
 def upload(array: NDArray[Any], device: torch.device) -> Tensor:
@@ -135,20 +136,21 @@ def upload(array: NDArray[Any], device: torch.device) -> Tensor:
     return on_host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else on_host.to(device)
 
 
-def plan_batches(problems: Sequence[TensorProblem], most_pixels: int) -> Iterator[Batch]:
-    """Batches of problems with as many labels, the same weights and steps, of at most about so many pixels."""
-    for members in _grouped(enumerate(problems), _shared):
+def plan_batches(
+    problems: Sequence[TensorProblem], spacing_of: Callable[[TensorProblem], int], most_pixels: int
+) -> Iterator[Batch]:
+    """Batches of problems with as many labels, the same weights, steps and spacing, of at most about so many pixels."""
+
+    def shared(problem: TensorProblem) -> Hashable:
+        weights = problem.kernels.smooth_weight, problem.kernels.colour_weight
+        return len(problem.logits), *weights, problem.steps, spacing_of(problem)
+
+    for members in _grouped(enumerate(problems), shared):
         for part in _cut(members, most_pixels):
-            yield Batch.of(part)
+            yield Batch.of(part, spacing_of(part[0][1]))
 
 
-def _shared(problem: TensorProblem) -> Hashable:
-    return len(problem.logits), problem.kernels.smooth_weight, problem.kernels.colour_weight, problem.steps
-
-
-def _grouped(
-    members: Iterator[Numbered] | Sequence[Numbered], key: Callable[[TensorProblem], Hashable]
-) -> list[list[Numbered]]:
+def _grouped(members: Iterable[Numbered], key: Callable[[TensorProblem], Hashable]) -> list[list[Numbered]]:
     groups: dict[Hashable, list[Numbered]] = defaultdict(list)
     for number, problem in members:
         groups[key(problem)].append((number, problem))
