@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from weakseg.options import CrfEngineName
+from weakseg.refine.densecrf.levels import LEVELS
+from weakseg.refine.densecrf.native import NativeCrf
 from weakseg.refine.densecrf.problem import CrfEngine
 from weakseg.refine.densecrf.torch_engine import TorchEngine
 
@@ -17,9 +20,10 @@ class Contender:
     open: Callable[[], CrfEngine]
 
 
-CONTENDERS: tuple[Contender, ...] = tuple(
-    Contender(f"torch {level}", level, lambda level=level: TorchEngine(level))
-    for level in (CrfEngineName.EXACT, CrfEngineName.FAST, CrfEngineName.FASTEST)
+LEVELS_COMPARED = (CrfEngineName.EXACT, CrfEngineName.FAST, CrfEngineName.FASTEST)
+CONTENDERS: tuple[Contender, ...] = (
+    *(Contender(f"native {level}", level, partial(NativeCrf, LEVELS[level])) for level in LEVELS_COMPARED),
+    *(Contender(f"torch {level}", level, partial(TorchEngine, level)) for level in LEVELS_COMPARED),
 )
 
 

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 import skimage.data
 from numpy.typing import NDArray
 
-from benchmarks.crf_engines import CONTENDERS
+from benchmarks.crf_engines import CONTENDERS, LEVELS_COMPARED, Contender
 from weakseg.options import CrfEngineName
 from weakseg.refine.crf import unary_logits
-from weakseg.refine.densecrf.problem import CrfEngine, CrfProblem, Kernels
+from weakseg.refine.densecrf.problem import CrfProblem, Kernels
 from weakseg.refine.densecrf.torch_engine import TorchEngine
 
-
-@dataclass(frozen=True, slots=True)
-class EngineUnderTest:
-    name: str
-    level: CrfEngineName
-    open: Callable[[], CrfEngine]
-
-
 ENGINES = [
-    *(EngineUnderTest(one.name, one.level, one.open) for one in CONTENDERS),
-    *(  # as on CUDA
-        EngineUnderTest(f"torch {level}, static", level, lambda level=level: TorchEngine(level, static=True))
-        for level in (CrfEngineName.EXACT, CrfEngineName.FAST, CrfEngineName.FASTEST)
+    *CONTENDERS,
+    *(
+        Contender(f"torch {level}, static", level, partial(TorchEngine, level, static=True))
+        for level in LEVELS_COMPARED
     ),
 ]
 EXACT_ENGINES = [engine for engine in ENGINES if engine.level is CrfEngineName.EXACT]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,10 +19,10 @@ from weakseg.refine.densecrf.torch_field import MeanField, probabilities
 from weakseg.refine.densecrf.torch_labels import Merged
 from weakseg.refine.densecrf.torch_problem import Batch, Run, TensorProblem, plan_batches
 
-_LEAST_SAMPLES = 48  # along the short side
+_LEAST_SAMPLES = 64  # along the short side
 _MOST_PIXELS = 2**23  # of a batch on CUDA, which takes some 700 bytes per sample
-_VERTICES_PER_SAMPLE = 1.0
-_ENOUGH_VERTICES_PER_SAMPLE = 6.0
+_ENOUGH_VERTICES_PER_SAMPLE = 6.0  # each touches so many
+_ALWAYS_ROOM = 2**16  # for vertices
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Sampling:
         kernels, appearance = problem.kernels, problem.appearance()
         limits = [self.widest if problem.is_binary else self.widest_of_many, min(problem.hw) / _LEAST_SAMPLES]
         if np.any(kernels.colour_weight):
-            limits.append((appearance.sigma_px**2 * appearance.sigma_rgb**3 / self.least_volume) ** 0.5)
+            limits.append((appearance.volume / self.least_volume) ** 0.5)
         if np.any(kernels.smooth_weight):
             limits.append(1.5 * kernels.smooth_sigma_px)
         return max(int(min(limits)), 1) if problem.steps else 1
@@ -84,7 +85,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def infer_tensors(
-        self, problems: Sequence[TensorProblem], *, vertices_per_sample: float = _VERTICES_PER_SAMPLE
+        self, problems: Sequence[TensorProblem], *, vertices_per_sample: float | None = None
     ) -> list[Tensor]:
         """The same for tensors on the device: nothing leaves it, and on CUDA the host never waits for it.
 
@@ -92,8 +93,8 @@ class TorchEngine:
         whole batch whose lattice did not fit its room.
 
         Args:
-            vertices_per_sample: Room in the lattice, on CUDA: 6 is always enough, and takes the most time. Photos take
-                0.1 to 0.6.
+            vertices_per_sample: Room in the lattice, on CUDA: 6 is always enough, and takes the most time. None: twice
+                what photos take on average, for kernels of their width.
         Returns:
             (L, H, W) float32 per problem, sums to 1 over L.
         """
@@ -102,7 +103,7 @@ class TorchEngine:
         probs = self._solve_all(solvable, vertices_per_sample)
         return [each.expanded(found) if each else found for each, found in zip(merged, probs, strict=True)]
 
-    def _solve_all(self, problems: Sequence[TensorProblem], vertices_per_sample: float) -> list[Tensor]:
+    def _solve_all(self, problems: Sequence[TensorProblem], vertices_per_sample: float | None) -> list[Tensor]:
         """(L, H, W) of each problem."""
         probs: dict[int, Tensor] = {}
         most_pixels = _MOST_PIXELS if self._static else 1  # a CPU has small caches, and gains nothing from a batch
@@ -111,13 +112,22 @@ class TorchEngine:
                 probs.update(zip(run.numbers, found.unbind(0), strict=True))
         return [probs[number] for number in range(len(problems))]
 
-    def _solve(self, batch: Batch, vertices_per_sample: float) -> list[Tensor]:
+    def _solve(self, batch: Batch, vertices_per_sample: float | None) -> list[Tensor]:
         """(n, L, H, W) of each run."""
-        field = MeanField(batch, vertices_per_sample if self._static else None)
+        field = MeanField(batch, _room(batch, vertices_per_sample) if self._static else None)
         for _ in range(batch.problem.steps):
             field.update()
         logits = finish(field, static=self._static) if batch.spacing > 1 else field.of_grids(field.logits)
         return [_marked(field, run, probabilities(batch, part)) for run, part in zip(batch.runs, logits, strict=True)]
+
+
+def _room(batch: Batch, vertices_per_sample: float | None) -> int:
+    """How many vertices a batch's lattice has room for. What photos take was measured on VOC's."""
+    if vertices_per_sample is None:
+        volume = min(run.appearance.volume for run in batch.runs) / batch.spacing**2  # in samples
+        vertices_per_sample = 0.5 * (3.5e6 / volume) ** 0.6  # photos: 0.25 where this is 0.5, 1 where it is 3.2
+    samples = sum(run.photos * math.prod(math.ceil(length / batch.spacing) for length in run.hw) for run in batch.runs)
+    return max(math.ceil(min(vertices_per_sample, _ENOUGH_VERTICES_PER_SAMPLE) * samples), _ALWAYS_ROOM)
 
 
 def _marked(field: MeanField, run: Run, probs: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ class MeanField:
     """A batch on its grids, updated step by step.
 
     Args:
-        vertices_per_sample: Room in the lattice, of at most 6; None: just enough, which the host has to wait for.
+        room: For vertices of the lattice; None: just enough, which the host has to wait for.
     Attributes:
         logits: (C, P) after the last update.
         beliefs: (C, P) before the last update.
@@ -78,21 +78,20 @@ class MeanField:
         arrived: (C, P): what came from there.
     """
 
-    def __init__(self, batch: Batch, vertices_per_sample: float | None) -> None:
+    def __init__(self, batch: Batch, room: int | None) -> None:
         kernels, device = batch.problem.kernels, batch.problem.logits.device
         self.batch = batch
         self.grids = [Grid.over(run, batch.spacing) for run in batch.runs]
         self.smooth_weight = weigh(kernels.smooth_weight, device)
         self.colour_weight = weigh(kernels.colour_weight, device)
-        self.lattice = self._build_lattice(vertices_per_sample) if self.colour_weight is not None else None
+        self.lattice = self._build_lattice(room) if self.colour_weight is not None else None
         self.unary = torch.cat([channels_of(batch, grid.sample(grid.run.logits)).flatten(1) for grid in self.grids], 1)
         self.logits = self.beliefs = self.unary
         self.arrived, self.vertices = torch.zeros_like(self.unary), self.unary.new_zeros(0)
 
-    def _build_lattice(self, vertices_per_sample: float | None) -> Lattice:
+    def _build_lattice(self, room: int | None) -> Lattice:
         simplices_of_grids = zip(*(grid.simplices(self.batch) for grid in self.grids), strict=True)
         keys, weights = (torch.cat(parts, 1) for parts in simplices_of_grids)  # (6, P)
-        room = None if vertices_per_sample is None else math.ceil(vertices_per_sample * keys.shape[1])
         return Lattice.build(keys, weights, self.batch.space, self.batch.photos, room)
 
     def update(self) -> None:

@@ -74,6 +74,11 @@ class Appearance:
     sigma_rgb: float
 
     @property
+    def volume(self) -> float:
+        """Of the kernel, in pixels x grey levels^3."""
+        return self.sigma_px**2 * self.sigma_rgb**3
+
+    @property
     def space(self) -> KeySpace:
         (height, width), colours = self.hw, 255 / self.sigma_rgb
         return KeySpace.spanning([(width - 1) / self.sigma_px, (height - 1) / self.sigma_px, colours, colours, colours])

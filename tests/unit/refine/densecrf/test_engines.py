@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.crf_engines import ENGINES, EXACT_ENGINES, EngineUnderTest, cat, cat_logits, problem, soft_logits
+from benchmarks.crf_engines import Contender
+from tests.helpers.crf_engines import ENGINES, EXACT_ENGINES, cat, cat_logits, problem, soft_logits
 from tests.helpers.mean_field import infer_exactly
 from weakseg.errors import CrfInputError
 from weakseg.options import CrfEngineName
@@ -24,17 +25,17 @@ from weakseg.refine.densecrf.reference import infer_with_pydensecrf
 
 SIZES = [(1, 1), (1, 7), (7, 1), (2, 3), (3, 2), (5, 4), (20, 33), (33, 20), (51, 97), (110, 70)]
 CUSTOMARY = Kernels(3, 3, 80, 13, 10)
-EQUAL = {CrfEngineName.EXACT: 0.995, CrfEngineName.FAST: 0.985, CrfEngineName.FASTEST: 0.97}  # on small photos
+EQUAL = {CrfEngineName.EXACT: 0.995, CrfEngineName.FAST: 0.98, CrfEngineName.FASTEST: 0.97}  # on small photos
 OFF = {CrfEngineName.EXACT: 0.005, CrfEngineName.FAST: 0.01, CrfEngineName.FASTEST: 0.02}
 
 
 @pytest.fixture(params=ENGINES, ids=lambda one: one.name)
-def tested(request: pytest.FixtureRequest) -> EngineUnderTest:
+def tested(request: pytest.FixtureRequest) -> Contender:
     return request.param
 
 
 @pytest.fixture
-def engine(tested: EngineUnderTest) -> CrfEngine:
+def engine(tested: Contender) -> CrfEngine:
     return tested.open()
 
 
@@ -57,7 +58,7 @@ def equal_labels(one: np.ndarray, other: np.ndarray) -> float:
     ids=["smoothness", "appearance", "both"],
 )
 def test_no_farther_from_exact_sums_than_pydensecrf(
-    tested: EngineUnderTest, engine: CrfEngine, labels: int, kernels: Kernels
+    tested: Contender, engine: CrfEngine, labels: int, kernels: Kernels
 ) -> None:
     """On these 24 x 36 pixels pydensecrf is 0.001 (smoothness), 0.008 (appearance) and 0.009 (both) off on average.
     Engines that compute the smoothness kernel without a lattice are nearer."""
@@ -85,8 +86,8 @@ def test_one_step_of_one_pixel_by_hand(engine: CrfEngine) -> None:
 
 
 @pytest.mark.parametrize("labels", [2, 3, 21])
-@pytest.mark.parametrize("hw", [(96, 144), (150, 101)], ids=str)
-def test_agrees_with_pydensecrf(tested: EngineUnderTest, engine: CrfEngine, labels: int, hw: tuple[int, int]) -> None:
+@pytest.mark.parametrize("hw", [(96, 144), (175, 131)], ids=str)
+def test_agrees_with_pydensecrf(tested: Contender, engine: CrfEngine, labels: int, hw: tuple[int, int]) -> None:
     asked = CrfProblem(cat_logits(labels, hw), cat(hw), CUSTOMARY, 10)
     [found], [expected] = engine([asked]), infer_with_pydensecrf([asked])
     assert_probabilities(found, asked)
@@ -96,11 +97,15 @@ def test_agrees_with_pydensecrf(tested: EngineUnderTest, engine: CrfEngine, labe
 
 @pytest.mark.parametrize("hw", SIZES, ids=str)
 @pytest.mark.parametrize("labels", [1, 2, 5])
-def test_every_size(tested: EngineUnderTest, engine: CrfEngine, labels: int, hw: tuple[int, int]) -> None:
+def test_every_size(tested: Contender, engine: CrfEngine, labels: int, hw: tuple[int, int]) -> None:
     asked = problem(labels, hw)
-    [found], [expected] = engine([asked]), infer_with_pydensecrf([asked])
+    [found], [reference] = engine([asked]), infer_with_pydensecrf([asked])
     assert_probabilities(found, asked)
-    assert np.abs(found - expected).mean() < 0.02
+    if hw[0] * hw[1] < 1000:
+        [exact] = infer_exactly([asked])
+        assert np.abs(found - exact).mean() < np.abs(reference - exact).mean() + 0.005
+    else:
+        assert np.abs(found - reference).mean() < 0.01
     if labels == 1:
         assert (found == 1).all()
 
@@ -279,13 +284,13 @@ def random_problems(draw: st.DrawFn) -> CrfProblem:
 @pytest.mark.parametrize("tested", EXACT_ENGINES, ids=lambda one: one.name)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(asked=random_problems())
-def test_whatever_is_asked_the_answer_is_pydensecrfs(tested: EngineUnderTest, asked: CrfProblem) -> None:
+def test_whatever_is_asked_the_answer_is_pydensecrfs(tested: Contender, asked: CrfProblem) -> None:
     [found], [expected] = tested.open()([asked]), infer_with_pydensecrf([asked])
     assert_probabilities(found, asked)
     assert np.abs(found - expected).mean() < 0.02
 
 
-def test_without_pydensecrf_the_others_work(tested: EngineUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pydensecrf_the_others_work(tested: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pydensecrf", "pydensecrf.densecrf"):
         monkeypatch.setitem(sys.modules, name, None)
     asked = problem(2)
