@@ -80,7 +80,7 @@ def main(
     photos: Annotated[int, typer.Option(min=1, help="Evenly spread over the split.")] = 100,
     engines: Annotated[
         str, typer.Option(help="Comma-separated beginnings of: " + ", ".join(one.name for one in CONTENDERS) + ".")
-    ] = "torch",
+    ] = "native,torch",
     unaries: Annotated[
         str,
         typer.Option(
@@ -172,7 +172,8 @@ def infer_mirrored(problems: Sequence[CrfProblem]) -> list[NDArray[np.float32]]:
 
 def infer_nothing(problems: Sequence[CrfProblem]) -> list[NDArray[np.float32]]:
     """The unaries alone."""
-    return infer_with_pydensecrf([replace(problem, steps=0) for problem in problems])
+    grown = [np.exp(problem.logits - problem.logits.max(0)) for problem in problems]  # (L, H, W) each
+    return [each / each.sum(0) for each in grown]
 
 
 def _numbered(values: Sequence[Value], numbers: str) -> list[Value]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from weakseg.refine.densecrf.torch_field import Grid, MeanField, channels_of, simplices
-from weakseg.refine.densecrf.torch_smoothing import apply_separably, interpolation, normalised_gaussian
+from weakseg.refine.densecrf.torch_smoothing import Axis, interpolation, normalised_gaussian
 
 BORDER_SHARE = 0.25  # of all pixels: the room where the host does not wait to count them; 5 % is usual
 
@@ -34,16 +34,15 @@ def _finish_grid(
     field: MeanField, grid: Grid, beliefs: Tensor, arrived: Tensor, logits: Tensor, *, static: bool
 ) -> Tensor:
     """From (C, n, h, w) to (C, n, H, W)."""
-    rows, columns = (torch.arange(length, dtype=torch.float32, device=logits.device) for length in grid.run.hw)
+    rows, columns = (Axis.sampled(length, 1, logits.device) for length in grid.run.hw)
     found = channels_of(field.batch, grid.run.logits)  # (C, n, H, W)
     if field.smooth_weight is not None:
         sigma_px = grid.run.kernels.smooth_sigma_px
-        row_kernel = normalised_gaussian(rows, grid.rows, sigma_px)  # (H, h)
-        column_kernel = normalised_gaussian(columns, grid.columns, sigma_px)  # (W, w)
-        found = found + _weighed(field.smooth_weight, apply_separably(row_kernel, column_kernel, beliefs))
+        wide = normalised_gaussian(columns, grid.columns, sigma_px).along_columns(beliefs)  # (C, n, h, W)
+        found = found + _weighed(field.smooth_weight, normalised_gaussian(rows, grid.rows, sigma_px).along_rows(wide))
     if field.colour_weight is not None:
-        row_shares, column_shares = interpolation(rows, grid.rows), interpolation(columns, grid.columns)
-        between = apply_separably(row_shares, column_shares, arrived)  # (C, n, H, W)
+        wide = interpolation(columns, grid.columns).along_columns(arrived)  # (C, n, h, W)
+        between = interpolation(rows, grid.rows).along_rows(wide)  # (C, n, H, W)
         border = _spread(_border(field, logits), grid)  # (n, H, W)
         found = found + _weighed(field.colour_weight, _look_up(field, grid, between, border, static=static))
     return found
@@ -63,10 +62,10 @@ def _border(field: MeanField, logits: Tensor) -> Tensor:
 
 def _spread(samples: Tensor, grid: Grid) -> Tensor:
     """(n, h, w) to (n, H, W): each pixel takes its nearest sample."""
-    for axis, (length, count) in enumerate(zip(grid.run.hw, grid.shape[1:], strict=True), start=1):
+    for axis, (length, sampled) in enumerate(zip(grid.run.hw, (grid.rows, grid.columns), strict=True), start=1):
         pixels = torch.arange(length, device=samples.device)
-        nearest = (pixels - (grid.spacing - 1) // 2 + grid.spacing // 2).clamp(min=0) // grid.spacing
-        samples = samples.index_select(axis, nearest.clamp(max=count - 1))
+        nearest = (pixels - sampled.start + sampled.spacing // 2).clamp(min=0) // sampled.spacing
+        samples = samples.index_select(axis, nearest.clamp(max=sampled.count - 1))
     return samples
 
 

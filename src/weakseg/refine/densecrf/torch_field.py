@@ -17,7 +17,7 @@ from torch import Tensor
 from weakseg.refine.densecrf.problem import Weight
 from weakseg.refine.densecrf.torch_lattice import Lattice, locate
 from weakseg.refine.densecrf.torch_problem import Batch, Run, upload
-from weakseg.refine.densecrf.torch_smoothing import apply_separably, normalised_gaussian
+from weakseg.refine.densecrf.torch_smoothing import Axis, Banded, normalised_gaussian
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +25,32 @@ class Grid:
     """Every so many rows and columns of a run's photos: point samples, since averaged colours blur the edges."""
 
     run: Run
-    spacing: int
-    rows: Tensor  # (h,) float32: places in pixels
-    columns: Tensor  # (w,)
-    row_kernel: Tensor  # (h, h): smoothness
-    column_kernel: Tensor  # (w, w)
+    rows: Axis
+    columns: Axis
+    row_kernel: Banded  # smoothness
+    column_kernel: Banded
 
     @classmethod
     def over(cls, run: Run, spacing: int) -> Grid:
         sigma_px = run.kernels.smooth_sigma_px
-        rows, columns = (
-            torch.arange((spacing - 1) // 2, length, spacing, dtype=torch.float32, device=run.rgb.device)
-            for length in run.hw
-        )
+        rows, columns = (Axis.sampled(length, spacing, run.rgb.device) for length in run.hw)
         row_kernel = normalised_gaussian(rows, rows, sigma_px)
-        return cls(run, spacing, rows, columns, row_kernel, normalised_gaussian(columns, columns, sigma_px))
+        return cls(run, rows, columns, row_kernel, normalised_gaussian(columns, columns, sigma_px))
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(n, h, w)."""
-        return self.run.photos, len(self.rows), len(self.columns)
+        return self.run.photos, self.rows.count, self.columns.count
 
     def sample(self, maps: Tensor) -> Tensor:
         """(..., H, W) to (..., h, w)."""
-        start = (self.spacing - 1) // 2
-        return maps[..., start :: self.spacing, start :: self.spacing]
+        return maps[..., self.rows.start :: self.rows.spacing, self.columns.start :: self.columns.spacing]
 
     def simplices(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(6, n h w) keys and weights of the samples."""
-        photo = torch.arange(self.run.photos, dtype=batch.key_dtype, device=self.rows.device)[:, None, None]
-        return simplices(batch, self.run, photo, self.rows[:, None], self.columns, self.sample(self.run.rgb).unbind(1))
+        photo = torch.arange(self.run.photos, dtype=batch.key_dtype, device=self.run.rgb.device)[:, None, None]
+        row, column = self.rows.places[:, None], self.columns.places
+        return simplices(batch, self.run, photo, row, column, self.sample(self.run.rgb).unbind(1))
 
 
 def simplices(
@@ -108,9 +104,8 @@ class MeanField:
 
     def _smooth(self, values: Tensor) -> Tensor:
         parts = zip(self.grids, self.of_grids(values), strict=True)
-        return torch.cat(
-            [apply_separably(grid.row_kernel, grid.column_kernel, part).flatten(1) for grid, part in parts], 1
-        )  # (C, P)
+        smoothed = [grid.row_kernel.along_rows(grid.column_kernel.along_columns(part)) for grid, part in parts]
+        return torch.cat([part.flatten(1) for part in smoothed], 1)  # (C, P)
 
     def of_grids(self, values: Tensor) -> list[Tensor]:
         """(C, P) to (C, n, h, w) of each grid."""

@@ -126,7 +126,7 @@ class Lattice:
     corners: Tensor  # (6 P,) int32: vertices of each pixel, V where there was no room
     weights: Tensor  # (6, P) float32
     pixels: Tensor  # (6 P,) int32: pixels in the order of their vertices
-    shares: Tensor  # (6 P,) float32: weight x norm of each of them
+    shares: Tensor  # (6 P,) float32: weight x norm of each of them, in fixed point
     lasts: Tensor  # (V,): each vertex's last place in that order
     neighbours: Tensor  # (6, 2 V) int32: along each axis, forward of all, then backward of all
     mass: Tensor  # (1, V + 1) float32: the blurred number of pixels
@@ -154,7 +154,7 @@ class Lattice:
             corners=torch.empty_like(number).scatter_(0, order, number.clamp(max=room)),
             weights=weights,
             pixels=(order % keys.shape[1]).to(torch.int32),
-            shares=weights.flatten().index_select(0, order),
+            shares=weights.flatten().index_select(0, order) * _FIXED_POINT,
             lasts=ends - 1,
             neighbours=_find_neighbours(vertex_keys, space.strides),
             mass=weights.new_empty(0),
@@ -175,7 +175,7 @@ class Lattice:
         return torch.stack([self._splat_one(channel) for channel in values])
 
     def _splat_one(self, channel: Tensor) -> Tensor:
-        parts = channel.index_select(0, self.pixels) * (self.shares * _FIXED_POINT)  # (6 P,)
+        parts = channel.index_select(0, self.pixels) * self.shares  # (6 P,)
         sums = parts.to(torch.int64).cumsum(0).index_select(0, self.lasts)  # (V,): exact, but for multiples of 2^64
         own = torch.cat([sums[:1], sums[1:] - sums[:-1], sums.new_zeros(1)])
         return own.to(torch.float32) / _FIXED_POINT  # (V + 1,)
