@@ -71,7 +71,8 @@ def main(
     setup = {
         "photo": f"500 x 375 JPEG, {len(photo):,} bytes",
         "model": f"{card.name} {card.version}, maps {card.graph}, runtime by default {card.runtime}",
-        "CRF, GrabCut": f"long side at most {card.refine_side} px; {card.photo_task.crf.steps} steps; "
+        "CRF, GrabCut": f"long sides at most {card.sides.crf} and {card.sides.grabcut} px; "
+        f"{card.photo_task.crf.steps} steps; "
         f"{card.photo_task.grabcut_mode}, {card.photo_task.iterations} iteration(s)",
         "threads": "1 in ONNX Runtime, PyTorch and OpenCV, all on one core",
         "repeats": str(repeats),
