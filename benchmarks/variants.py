@@ -39,7 +39,9 @@ class Variant:
 
     def fit(self, card: ModelCard) -> ModelCard:
         """The card with this variant's sides."""
-        return card.model_copy(update={"crf_side": self.soft_side, "grabcut_side": self.cut_side})
+        return card.model_copy(
+            update={"guided_side": self.soft_side, "crf_side": self.soft_side, "grabcut_side": self.cut_side}
+        )
 
     def settings(self, card: ModelCard, threshold: float | None) -> Settings:
         """What a request for this variant would do; the card's threshold where None is given."""

@@ -155,8 +155,9 @@ class Settings(_Strict):
 
 
 class Sides(NamedTuple):
-    """Long sides, at most, in pixels: where the guided filter or the CRF runs, and where GrabCut does."""
+    """At which long side each step runs at most, in pixels."""
 
+    guided: int
     crf: int
     grabcut: int
 
@@ -176,9 +177,10 @@ class ModelCard(_Strict):
     made_of: str = Field("", description="Fingerprint of what `./scripts/serve` made it of; empty: somebody else did")
     runtime: Literal["onnx", "torchscript"] = "onnx"
     threads: int = Field(1, ge=1, description="Threads per worker: the network's, and refinements side by side")
-    refine_side: int = Field(500, ge=32, description="CRF and GrabCut run at this long side at most, pixels")
-    crf_side: int | None = Field(None, ge=32, description="The CRF, or the guided filter; none: refine_side")
-    grabcut_side: int | None = Field(None, ge=32, description="GrabCut; none: refine_side")
+    refine_side: int = Field(500, ge=32, description="Refinement runs at this long side at most, pixels")
+    guided_side: int | None = Field(None, ge=32, description="Of the guided filter; none: refine_side")
+    crf_side: int | None = Field(None, ge=32, description="Of the CRF; none: refine_side")
+    grabcut_side: int | None = Field(None, ge=32, description="Of GrabCut; none: refine_side")
     budget_ms: float = Field(50.0, gt=0, le=MAX_BUDGET_MS, description="Of refine=auto, where a request sends none")
     box_context: float | None = Field(
         None, ge=0, description="They see this much around a box, as a fraction of its sides; none: the whole photo"
@@ -204,7 +206,8 @@ class ModelCard(_Strict):
 
     @property
     def sides(self) -> Sides:
-        return Sides(self.crf_side or self.refine_side, self.grabcut_side or self.refine_side)
+        asked = Sides(self.guided_side or 0, self.crf_side or 0, self.grabcut_side or 0)
+        return Sides(*(side or self.refine_side for side in asked))
 
     def task(self, options: Options) -> Task:
         """Photo or box."""

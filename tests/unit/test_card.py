@@ -126,9 +126,10 @@ def test_a_guided_map_is_cut_like_a_map() -> None:
 
 
 def test_sides_of_steps_are_refine_side_unless_they_are_given() -> None:
-    assert make_card(refine_side=320).sides == Sides(320, 320)
-    assert make_card(refine_side=320, crf_side=192).sides == Sides(192, 320)
-    assert make_card(refine_side=320, grabcut_side=500).sides == Sides(320, 500)
+    assert make_card(refine_side=320).sides == Sides(320, 320, 320)
+    assert make_card(refine_side=320, crf_side=192).sides == Sides(320, 192, 320)
+    assert make_card(refine_side=320, guided_side=640).sides == Sides(640, 320, 320)
+    assert make_card(refine_side=320, grabcut_side=500).sides == Sides(320, 320, 500)
 
 
 RANKING: dict[str, Any] = {

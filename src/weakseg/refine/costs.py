@@ -96,8 +96,8 @@ def _take_apart(settings: Settings) -> list[Settings]:
 
 def _side_of(refine: Refine, sides: Sides) -> int | None:
     """The largest long side at which one of the steps runs; None: the photo's own size."""
-    soft = [sides.crf] if refine.guides or refine.has_crf else []
-    return max([*soft, *([sides.grabcut] if refine.cuts else [])], default=None)
+    runs = (refine.guides, refine.has_crf, refine.cuts)
+    return max((side for side, is_used in zip(sides, runs, strict=True) if is_used), default=None)
 
 
 def _work_px(refine: Refine, work: Work, sides: Sides) -> float:
@@ -141,7 +141,7 @@ def _measure_ms(work: Callable[..., object], *given: object) -> float:
 def _refine(rgb: Rgb, part: Settings, labels: int) -> None:
     hw = (rgb.shape[0], rgb.shape[1])
     names, scores = [""] * labels, [0.5] * labels
-    sides = Sides(max(hw), max(hw))
+    sides = Sides(*[max(hw)] * 3)
     refine_maps(rgb, _draw_maps(labels), Geometry(hw), part, names, scores, box=None, context=None, sides=sides)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.card import GuidedSettings, Settings, Sides
+from weakseg.card import Settings, Sides
 from weakseg.options import GrabCutEngine
 from weakseg.refine.bench import Bench
 from weakseg.refine.crf import LEAST_SCORE, PosedCrf, find_engine, pose_crf
@@ -103,13 +103,8 @@ class Refinement:
                 smoothed = smooth_map(class_map, settings.sigma, geometry.photo_hw)  # (h', w')
             layer = bench.take(smoothed)  # (Hb, Wb)
             if settings.guided is not None:
-                layer = self._guide(layer, settings.guided)
+                layer = filter_map(layer, bench.rgb, radius=settings.guided.radius, eps=settings.guided.eps)
             yield layer
-
-    def _guide(self, layer: NDArray[np.float32], guided: GuidedSettings) -> NDArray[np.float32]:
-        """(Hb, Wb); a map that claims nothing stays one."""
-        radius_px = max(round(guided.radius * max(layer.shape)), 1)
-        return filter_map(layer, self._bench.rgb, radius_px=radius_px, eps=guided.eps)
 
     def _label(self, solution: NDArray[np.float32] | None) -> tuple[LabelMap, tuple[str, ...]]:
         """(Hb, Wb) labels on the bench of the last step, and warnings."""
@@ -196,4 +191,5 @@ def _cut(rgb: Rgb, seeds: SeedMap, settings: Settings) -> Mask:
 def _choose_sides(settings: Settings, sides: Sides) -> tuple[int | None, int | None]:
     """Of the guided filter or CRF, and of GrabCut; None for a step that does not run."""
     refine = settings.refine
-    return sides.crf if refine.has_crf or refine.guides else None, sides.grabcut if refine.cuts else None
+    soft_side = sides.crf if refine.has_crf else sides.guided if refine.guides else None
+    return soft_side, sides.grabcut if refine.cuts else None

@@ -126,7 +126,11 @@ def change_card(card: ModelCard, path: Path | None, side_px: int | None) -> Mode
     """
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
-        side = {} if side_px is None else {"refine_side": side_px, "crf_side": None, "grabcut_side": None}
+        side = (
+            {}
+            if side_px is None
+            else {"refine_side": side_px, **dict.fromkeys(("guided_side", "crf_side", "grabcut_side"))}
+        )
         return ModelCard.model_validate(merge_fields(card.model_dump(), {**fields, **side}))
     except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
         raise DataError(f"{path} holds no fields of a model card: {error}") from error

@@ -54,7 +54,7 @@ def test_a_variant_asks_for_its_engines_and_sides() -> None:
         :1
     ]
     card = variant.fit(make_card(refine_side=500))
-    assert card.sides == (96, 192)
+    assert card.sides == (96, 96, 192)
     settings = variant.settings(card, 0.35)
     assert settings.crf is not None
     assert (settings.crf.engine, settings.grabcut_engine, settings.threshold) == ("pydensecrf", "opencv", 0.35)

@@ -32,7 +32,7 @@ def parts_of(*settings: Settings) -> Costs:
         Settings(refine=Refine.GAUSSIAN, sigma=gaussian.sigma, threshold=0.5): Cost(0, 2e-3),
         PLAIN: Cost(0, 1e-3),
     }
-    return Costs(Sides(crf=50, grabcut=100), costs, frame=Cost(0, 0.1))
+    return Costs(Sides(guided=50, crf=50, grabcut=100), costs, frame=Cost(0, 0.1))
 
 
 def test_a_refinement_costs_what_its_steps_cost_at_their_sizes() -> None:
