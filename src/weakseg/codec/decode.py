@@ -140,7 +140,7 @@ def _flatten(image: Image.Image) -> Image.Image:
     if image.mode in _GREY_16_BIT:
         return _reduce_grey(image).convert("RGB")
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")  # convert always copies
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 

@@ -90,5 +90,5 @@ def grow_labels(label_map: LabelMap, count: int, hw: tuple[int, int]) -> LabelMa
     grown = np.zeros(hw, np.uint8)
     for value in range(1, count + 1):
         share = cv2.resize((label_map == value).astype(np.float32), hw[::-1], interpolation=cv2.INTER_LINEAR)
-        grown[share >= 0.5] = value
+        np.copyto(grown, value, where=share >= 0.5)
     return grown  # (H, W)

@@ -132,10 +132,12 @@ class Refinement:
             layer = self._cut_bench.take_over(taken)  # (Hc, Wc)
             mask, warning = self._cut_one(layer)
             warnings += [f"{name}: {warning}"] if warning else []
+            if len(self._names) == 1:
+                return mask.view(np.uint8), tuple(warnings)
             claim = layer * np.float32(weight)  # (Hc, Wc)
             wins = mask & (claim >= highest)
-            label_map[wins] = value
-            highest[wins] = claim[wins]
+            np.copyto(label_map, value, where=wins)
+            np.copyto(highest, claim, where=wins)
         return label_map, tuple(warnings)
 
     def _cut_one(self, layer: NDArray[np.float32]) -> tuple[Mask, str | None]:
