@@ -24,7 +24,7 @@ from weakseg.answer import (
     options_in_force,
 )
 from weakseg.card import ModelCard, Settings
-from weakseg.codec.decode import Limits, decode_image
+from weakseg.codec.decode import Limits, decode_photo
 from weakseg.errors import MissingImageError, OptionValueError, RequestError
 from weakseg.finisher import Draft, Finisher
 from weakseg.options import MAX_PASSES, CrfEngineName, Format, Options, Pick, parse_options
@@ -129,12 +129,29 @@ class Pipeline:
                 field="image",
                 remedy="Send the picture as the body, as multipart field 'image', or as base64 in JSON field 'image'.",
             )
-        job.plan = self.plan(decode_image(request.image, self.limits), options, chosen)
+        photo = decode_photo(request.image, self.limits, least_px=self._least_px(options, chosen))
+        job.plan = self.plan(photo.rgb, options, chosen, photo_hw=photo.hw)
         job.timings_ms["decode"] = _ms_since(started)
 
-    def plan(self, rgb: Rgb, options: Options, chosen: Format = Format.MASK) -> Plan:
+    def _least_px(self, options: Options, chosen: Format) -> int | None:
+        """How small the photo may be decoded: where nothing is drawn on it or cut out of it, as small as it is used."""
+        if options.box is not None or chosen in (Format.CUTOUT, Format.OVERLAY, Format.HEATMAP):
+            return None
+        return max(self.card.preprocessing.height, self.card.preprocessing.width, *self.card.sides)
+
+    def plan(
+        self,
+        rgb: Rgb,
+        options: Options,
+        chosen: Format = Format.MASK,
+        *,
+        photo_hw: tuple[int, int] | None = None,
+    ) -> Plan:
         """Whatever is wrong with a decoded request is found here, before the network runs.
 
+        Args:
+            rgb: (h, w, 3) uint8.
+            photo_hw: H and W of the photo, where it was decoded smaller than it is.
         Raises:
             RequestError: an unknown class, a box outside the photo.
         """
@@ -143,7 +160,7 @@ class Pipeline:
         if options.box is not None:
             _check_box(options.box, rgb)
         if options.classes == ("none",):
-            geometry = Geometry((rgb.shape[0], rgb.shape[1]))
+            geometry = Geometry(photo_hw or (rgb.shape[0], rgb.shape[1]))
             return Plan(rgb, options, settings, chosen, options.classes, None, None, geometry)
         among = self._among(options)
         query = self._query(options, settings, among)
@@ -152,6 +169,7 @@ class Pipeline:
         settings = ranking[-1] if ranking else settings  # the cheapest, until there is a choice
         check_work(settings, query, pulls_back=self._pulls_back)
         network_input, geometry = prepare(rgb, self.card.preprocessing)
+        geometry = geometry if photo_hw is None else Geometry(photo_hw)
         return Plan(rgb, options, settings, chosen, asked, query, network_input, geometry, ranking)
 
     def _ranking(self, options: Options, query: Query) -> tuple[Settings, ...]:

@@ -25,7 +25,7 @@ class Choice:
 class Plan:
     """A request that was found valid: all that the stages after it need."""
 
-    rgb: Rgb  # (H, W, 3)
+    rgb: Rgb  # (H, W, 3); smaller where the photo was decoded smaller: see codec.decode.decode_photo
     options: Options
     settings: Settings
     format: Format

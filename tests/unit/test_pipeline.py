@@ -16,7 +16,7 @@ from PIL import Image
 from tests.helpers.fakes import FakeRuntime, make_card
 from weakseg.answer import MAX_ANSWER_BYTES
 from weakseg.card import Candidate, Settings, Task
-from weakseg.codec.decode import Limits
+from weakseg.codec.decode import Limits, Photo, decode_photo
 from weakseg.errors import MalformedBodyError
 from weakseg.options import CrfEngineName, parse_options
 from weakseg.pipeline import Pipeline
@@ -347,6 +347,53 @@ def test_requests_late_in_a_slow_batch_are_sent_back_instead_of_losing_the_worke
     assert answer.status == 503
     assert answer.headers["Retry-After"] == "1"
     assert runtime.calls == [], "not even the network runs"
+
+
+def jpeg(rgb: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("refine", ["none", "guided", "crf", "crf+grabcut"])
+def test_a_large_jpeg_is_decoded_as_small_as_it_is_used_and_masked_at_its_own_size(
+    runtime: FakeRuntime, refine: str
+) -> None:
+    small = Pipeline(CARD.model_copy(update={"refine_side": 48}), runtime, Limits())
+    large = photo(480, 720)  # 48 x 72 are enough for this card
+    requests = [
+        RawRequest(encoded, {"classes": "tabby", "refine": refine, "format": chosen})
+        for encoded in (jpeg(large), png(large))
+        for chosen in ("mask", "cutout", "npz")
+    ]
+    answers = small.answer(requests)
+    reduced, full = pixels(answers[0]), pixels(answers[3])
+    assert reduced.shape == full.shape == (480, 720)
+    assert (reduced != full).mean() < 0.01
+    assert pixels(answers[1]).shape == (480, 720, 4)
+    with np.load(io.BytesIO(answers[2].body)) as arrays:
+        assert arrays["maps"].shape == (1, 480, 720)
+
+
+def test_what_is_drawn_on_a_photo_gets_all_its_pixels(runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    def spy(data: bytes, limits: Limits, *, least_px: int | None) -> Photo:
+        asked.append(least_px)
+        return decode_photo(data, limits, least_px=least_px)
+
+    monkeypatch.setattr("weakseg.pipeline.decode_photo", spy)
+    pipeline = Pipeline(CARD.model_copy(update={"refine_side": 40, "grabcut_side": 64}), runtime)
+    sent = [
+        {},
+        {"format": "json"},
+        {"format": "overlay"},
+        {"format": "cutout"},
+        {"format": "heatmap"},
+        {"box": "1,1,9,9"},
+    ]
+    ask(pipeline, *sent)
+    assert asked == [64, 64, None, None, None, None]
 
 
 def of_auto(answer: Answer) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Bench:
     ) -> Bench:
         """Cut out the box with some context (None: take the whole photo); shrink to ``side`` (None: keep the size)."""
         region = find_region(geometry, box, context)
-        part = rgb[region.slices]
+        part = rgb if region == geometry.whole else rgb[region.slices]
         part = part if side is None else shrink_to_side(part, side)
         hw = (part.shape[0], part.shape[1])
         work_box = box.relative_to(region).scaled(from_hw=(region.height, region.width), to_hw=hw) if box else None

@@ -37,7 +37,7 @@ class Refinement:
     In two halves, before the CRF and after it, so that the CRFs of a batch may be solved together.
 
     Args:
-        rgb: (H, W, 3) uint8.
+        rgb: (H, W, 3) uint8; smaller where the photo was decoded smaller, then without a box.
         maps: (K, h', w') float32 in [0, 1].
         geometry: Brings the maps to the photo.
         settings: What to do.
