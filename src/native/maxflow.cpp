@@ -22,6 +22,7 @@ void Flow::connect(int here, int there, int direction, Capacity capacity) {
 }
 
 void Flow::solve() {
+    for (int direction = 0; direction < kDirections; ++direction) push_along(direction);
     plant();
     for (int index = next_active(); index >= 0;) {
         const Bridge bridge = grow(index);
@@ -34,6 +35,35 @@ void Flow::solve() {
         adopt();
         if (nodes_[index].parent == kOrphan) index = next_active(); // else it has perhaps more bridges
     }
+}
+
+// The greatest flow along the lines of one direction. This leaves the trees with what is hard to bring home.
+void Flow::push_along(int direction) {
+    const bool forward = direction >= kDirections / 2; // to nodes that were added later, if they were added by rows
+    std::vector<Capacity> demand(nodes_.size(), 0);    // how much a node could send this way
+    const auto each = [this](bool ascending, const auto& visit) {
+        if (ascending) {
+            for (int index = 0; index < count(); ++index) visit(index);
+        } else {
+            for (int index = count() - 1; index >= 0; --index) visit(index);
+        }
+    };
+    each(!forward, [&](int index) {
+        const Node& node = nodes_[index];
+        const int next = node.neighbour[direction];
+        if (next < 0) return;
+        demand[index] = std::min(node.residual[direction], std::max(demand[next] - nodes_[next].excess, 0));
+    });
+    each(forward, [&](int index) {
+        Node& node = nodes_[index];
+        const Capacity amount = std::min(node.excess, demand[index]);
+        if (amount <= 0) return;
+        Node& next = nodes_[node.neighbour[direction]];
+        node.excess -= amount;
+        node.residual[direction] -= amount;
+        next.excess += amount;
+        next.residual[opposite(direction)] += amount;
+    });
 }
 
 // Every node with an excess or a deficit is the root of a tree of its own.

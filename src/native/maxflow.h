@@ -68,6 +68,7 @@ private:
         int direction = 0;
     };
 
+    void push_along(int direction);
     void plant();
     void activate(int index);
     int next_active();
