@@ -1,21 +1,37 @@
+// GrabCut for Python: shapes are checked in weakseg.refine.grabcut.
+
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+
+#include <algorithm>
+
 #include "grabcut.h"
+
 namespace py = pybind11;
+
+namespace {
+
 using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
+
+weakseg::SeededPhoto as_photo(const Bytes& rgb, const Bytes& seeds) {
+    return {rgb.data(), seeds.data(), static_cast<int>(seeds.shape(0)), static_cast<int>(seeds.shape(1))};
+}
+
+Bytes cut(const Bytes& rgb, const Bytes& seeds, int iterations, std::size_t coarse_px, int band) {
+    const weakseg::SeededPhoto photo = as_photo(rgb, seeds);
+    std::vector<std::uint8_t> mask;
+    {
+        const py::gil_scoped_release unlocked;
+        mask = weakseg::cut_photo(photo, {iterations, coarse_px, band});
+    }
+    Bytes result({seeds.shape(0), seeds.shape(1)});
+    std::copy(mask.begin(), mask.end(), result.mutable_data());
+    return result;
+}
+
+} // namespace
+
 void bind_grabcut(py::module_& module) {
-    module.def("grabcut", [](const Bytes& rgb, const Bytes& seeds, int iterations, int coarse_px, int sample_px, int band, int rounds, float power) {
-        Bytes mask({rgb.shape(0), rgb.shape(1)});
-        weakseg::SeededPhoto photo{rgb.data(), seeds.data(), (int)rgb.shape(0), (int)rgb.shape(1)};
-        std::uint8_t* out = mask.mutable_data();
-        { py::gil_scoped_release r;
-        weakseg::cut_photo(photo, {iterations, coarse_px, sample_px, band, rounds, power}, out); }
-        return mask;
-    }, py::arg("rgb"), py::arg("seeds"), py::arg("iterations"), py::arg("coarse_px"), py::arg("sample_px"), py::arg("band"), py::arg("rounds"), py::arg("power"));
-    module.def("fit_seeds", [](const Bytes& rgb, const Bytes& seeds, int sample_px) {
-        auto m = weakseg::fit_seeds({rgb.data(), seeds.data(), (int)rgb.shape(0), (int)rgb.shape(1)}, sample_px);
-        py::array_t<double> out({2, 65});
-        for (int i = 0; i < 2; ++i) { auto n = m[i].numbers(); std::copy(n.begin(), n.end(), out.mutable_data(i, 0)); }
-        return out;
-    });
+    module.def("cut_photo", &cut, py::arg("rgb"), py::arg("seeds"), py::arg("iterations"), py::arg("coarse_px"),
+               py::arg("band"));
 }

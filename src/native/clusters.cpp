@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace weakseg {
 namespace {
@@ -10,6 +11,7 @@ constexpr std::size_t kBlock = 64; // sums of 64 squared distances are whole num
 constexpr int kLanes = 8;
 constexpr int kTries = 3;
 constexpr int kRounds = 10;
+constexpr std::size_t kEnough = 20000; // colours that show where the centres go
 
 using Centre = std::array<float, 3>;
 
@@ -167,19 +169,20 @@ void update_centres(const Colours& colours, std::vector<Centre>& centres, std::v
 
 } // namespace
 
-std::vector<std::uint8_t> find_clusters(const Colours& colours, std::size_t counted, Random& random) {
-    const int wanted = static_cast<int>(std::min<std::size_t>(kGaussians, colours.count()));
-    std::vector<std::uint8_t> clusters(colours.count(), 0);
+Clusters find_clusters(const Colours& colours, std::size_t counted, Random& random) {
+    const auto wanted = static_cast<int>(std::min<std::size_t>(kGaussians, colours.count()));
     std::vector<Centre> centres = choose_centres(colours, counted, wanted, random);
-    assign(colours, centres, clusters);
-    if (wanted == 1) return clusters;
-    for (int round = 1; round < kRounds; ++round) { // OpenCV's tenth round moves the centres only
+    Clusters found{colours.every(colours.count() / kEnough + 1), {}};
+    found.numbers.resize(found.colours.count());
+    assign(found.colours, centres, found.numbers);
+    if (wanted == 1) return found;
+    for (int round = 1; round < kRounds; ++round) {
         const std::vector<Centre> before = centres;
-        update_centres(colours, centres, clusters);
-        if (round == kRounds - 1 || centres == before) break;
-        assign(colours, centres, clusters);
+        update_centres(found.colours, centres, found.numbers);
+        if (round == kRounds - 1 || centres == before) break; // the last round moves the centres only
+        assign(found.colours, centres, found.numbers);
     }
-    return clusters;
+    return found;
 }
 
 } // namespace weakseg

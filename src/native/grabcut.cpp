@@ -2,346 +2,245 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <vector>
-
-#include "maxflow.h"
+#include <memory>
 
 namespace weakseg {
 namespace {
 
-constexpr double kGamma = 50;     // OpenCV's weight of an edge between equal colours
-constexpr float kUnits = 1024;    // capacities are whole numbers of 1 / 1024
-constexpr float kCertain = 512;   // more than all edges of a pixel together, 4 x 50 + 4 x 35.4
-constexpr int kMostDistance = 3 * 255 * 255;
-
-constexpr std::array<int, kDirections> kDown{-1, -1, -1, 0, 0, 1, 1, 1};
-constexpr std::array<int, kDirections> kRight{-1, 0, 1, -1, 1, -1, 0, 1};
-
-bool is_sure(std::uint8_t seed) { return seed < kMaybeBackground; }
-std::uint8_t side(std::uint8_t seed) { return seed & 1; }
-
-int squared_distance(const std::uint8_t* a, const std::uint8_t* b) {
-    const int r = a[0] - b[0], g = a[1] - b[1], b_ = a[2] - b[2];
-    return r * r + g * g + b_ * b_;
-}
-
-// Every stride-th pixel of a photo, and of its seeds.
-class Layer {
-public:
-    Layer(const SeededPhoto& photo, int stride)
-        : stride(stride), height((photo.height + stride - 1) / stride), width((photo.width + stride - 1) / stride) {
-        if (stride == 1) {
-            rgb_ = photo.rgb, seeds_ = photo.seeds;
-            return;
-        }
-        own_rgb_.reserve(std::size_t{3} * height * width);
-        own_seeds_.reserve(std::size_t{1} * height * width);
-        for (int y = 0; y < height; ++y) {
-            const std::size_t row = std::min(y * stride + stride / 2, photo.height - 1);
-            for (int x = 0; x < width; ++x) {
-                const std::size_t place = row * photo.width + std::min(x * stride + stride / 2, photo.width - 1);
-                own_rgb_.insert(own_rgb_.end(), photo.rgb + 3 * place, photo.rgb + 3 * place + 3);
-                own_seeds_.push_back(photo.seeds[place]);
-            }
-        }
-        rgb_ = own_rgb_.data(), seeds_ = own_seeds_.data();
-    }
-
-    std::size_t count() const { return std::size_t{1} * height * width; }
-    const std::uint8_t* rgb(std::size_t place) const { return rgb_ + 3 * place; }
-    std::uint8_t seed(std::size_t place) const { return seeds_[place]; }
-    const std::uint8_t* seeds() const { return seeds_; }
-
-    const int stride, height, width;
-
-private:
-    const std::uint8_t *rgb_, *seeds_;
-    std::vector<std::uint8_t> own_rgb_, own_seeds_;
-};
-
-using Mask = std::vector<std::uint8_t>; // of 0 and 1, one for each pixel of a layer
-
-int stride_for(const SeededPhoto& photo, int most_px) {
-    int stride = 1;
-    const auto count = [&] {
-        return std::int64_t{(photo.height + stride - 1) / stride} * ((photo.width + stride - 1) / stride);
-    };
-    while (count() > most_px) stride *= 2;
-    return stride;
-}
-
-// What it costs to part two neighbours, by the squared distance of their colours.
-class Contrast {
-public:
-    Contrast(const Layer& layer, int most_px) {
-        const double beta = measure_beta(layer, most_px);
-        const double longest = beta > 0 ? std::log(4 * kGamma * kUnits) / beta : 0; // farther colours part for nothing
-        const int size = beta > 0 ? static_cast<int>(std::min<double>(longest, kMostDistance)) + 1 : 1;
-        flat_ = beta <= 0;
-        straight_.resize(size);
-        diagonal_.resize(size);
-        for (int distance = 0; distance < size; ++distance) {
-            const double weight = kGamma * kUnits * std::exp(-beta * distance);
-            straight_[distance] = static_cast<Capacity>(std::lround(weight));
-            diagonal_[distance] = static_cast<Capacity>(std::lround(weight / std::sqrt(2.0)));
-        }
-    }
-
-    Capacity weight(const std::uint8_t* a, const std::uint8_t* b, bool is_diagonal) const {
-        const std::size_t distance = flat_ ? 0 : squared_distance(a, b);
-        if (distance >= straight_.size()) return 0;
-        return is_diagonal ? diagonal_[distance] : straight_[distance];
-    }
-
-private:
-    // 1 / (2 x the mean squared distance of neighbours); of a large photo, every n-th row with the row above it.
-    static double measure_beta(const Layer& layer, int most_px) {
-        const int step = static_cast<int>(std::max<std::size_t>(layer.count() / most_px, 1));
-        std::int64_t sum = 0, pairs = 0;
-        for (int y = 0; y < layer.height; y += step) {
-            for (int direction : {0, 1, 2, 3}) {
-                if (y + kDown[direction] < 0) continue;
-                const int first = std::max(-kRight[direction], 0), last = layer.width - std::max(kRight[direction], 0);
-                const std::uint8_t* here = layer.rgb(std::size_t{1} * y * layer.width);
-                const std::ptrdiff_t there = 3 * (std::ptrdiff_t{kDown[direction]} * layer.width + kRight[direction]);
-                std::int64_t row = 0;
-                for (int i = 3 * first; i < 3 * last; ++i) {
-                    const int difference = here[i] - here[i + there];
-                    row += difference * difference;
-                }
-                sum += row;
-                pairs += std::max(last - first, 0);
-            }
-        }
-        return sum == 0 ? 0 : static_cast<double>(pairs) / (2 * static_cast<double>(sum));
-    }
-
-    bool flat_ = false;
-    std::vector<Capacity> straight_, diagonal_;
-};
+constexpr std::size_t kSamplePixels = 200'000; // of which the first clusters are chosen
 
 using Mixtures = std::array<Mixture, 2>; // background, object
+using Marks = std::vector<std::uint8_t>; // 0 or 1 for each pixel of a layer
 
-// One more round of fitting: each colour goes to the Gaussian that it is most likely from.
-template <typename SideOf>
-Mixtures learn(const Layer& layer, const Mixtures& before, const SideOf& side_of) {
-    std::array<Mixture::AllSums, 2> sums;
-    for (std::size_t place = 0; place < layer.count(); ++place) {
-        const std::uint8_t which = side_of(place);
-        const std::uint8_t* rgb = layer.rgb(place);
-        sums[which][before[which].component(rgb)].add(rgb);
-    }
-    return {Mixture(sums[0]), Mixture(sums[1])};
-}
+// Decided sides are 0 and 1.
+constexpr std::uint8_t kOpen = 2, kOutside = 3;
 
-Mixtures find_mixtures(const Layer& layer, std::array<std::size_t, 2> counted) {
-    std::array<Colours, 2> colours;
-    for (std::size_t place = 0; place < layer.count(); ++place) {
-        colours[side(layer.seed(place))].add(layer.rgb(place));
-    }
-    Random random;
-    Mixtures found;
-    for (int which : {0, 1}) {
-        const Colours& own = colours[which];
-        if (own.count() == 0) continue;
-        const std::vector<std::uint8_t> clusters = find_clusters(own, counted[which], random);
-        Mixture::AllSums sums;
-        for (std::size_t i = 0; i < own.count(); ++i) {
-            const std::uint8_t rgb[] = {std::uint8_t(own.channels[0][i]), std::uint8_t(own.channels[1][i]),
-                                        std::uint8_t(own.channels[2][i])};
-            sums[clusters[i]].add(rgb);
-        }
-        found[which] = Mixture(sums);
-    }
-    return found;
-}
+// The sides of a layer's pixels, with a frame of kOutside around them.
+class Sides {
+public:
+    explicit Sides(const Layer& layer)
+        : height(layer.height()), width(layer.width()), pitch(layer.width() + 2),
+          all_(std::size_t{1} * (height + 2) * pitch, kOutside) {}
 
-enum State : std::uint8_t { kDecided0 = 0, kDecided1 = 1, kOpen = 2, kOutside = 3 };
+    std::uint8_t* row(int y) { return all_.data() + spot(y, 0); }
+    const std::uint8_t* row(int y) const { return all_.data() + spot(y, 0); }
+    std::uint8_t& at(std::size_t spot) { return all_[spot]; }
+    std::size_t spot(int y, int x) const { return std::size_t{1} * (y + 1) * pitch + x + 1; }
+    std::ptrdiff_t offset(int direction) const { return std::ptrdiff_t{kDown[direction]} * pitch + kRight[direction]; }
+    std::size_t count() const { return all_.size(); }
 
-// A layer's pixels, with a frame of kOutside around them.
-struct States {
-    int pitch;
-    std::vector<std::uint8_t> all;
+    int height, width, pitch;
 
-    explicit States(const Layer& layer)
-        : pitch(layer.width + 2), all(std::size_t{1} * (layer.height + 2) * pitch, kOutside) {}
-    std::uint8_t* row(int y) { return all.data() + std::size_t{1} * (y + 1) * pitch + 1; }
+private:
+    std::vector<std::uint8_t> all_;
 };
 
-// Decides all open pixels by the least cut; `mask` takes the result.
-void cut_open(const Layer& layer, States& states, const Mixtures& mixtures, const Contrast& contrast, float data_weight,
-              Mask& mask) {
-    std::size_t open = 0;
-    for (const std::uint8_t state : states.all) open += state == kOpen;
-    Flow flow(open);
-    std::vector<std::int32_t> above(layer.width + 2, -1), current(layer.width + 2, -1);
-    for (int y = 0; y < layer.height; ++y) {
-        std::swap(above, current);
-        const std::uint8_t* row = states.row(y);
-        for (int x = 0; x < layer.width; ++x) {
-            if (row[x] != kOpen) continue;
-            const std::size_t place = std::size_t{1} * y * layer.width + x;
-            const std::uint8_t* rgb = layer.rgb(place);
-            const float data = data_weight * (mixtures[0].cost(rgb) - mixtures[1].cost(rgb));
-            Capacity excess = static_cast<Capacity>(std::lround(std::clamp(data, -kCertain, kCertain) * kUnits));
-            const int node = flow.add_node(0);
-            current[x + 1] = node;
-            for (int direction = 0; direction < kDirections; ++direction) {
-                const int down = kDown[direction], right = kRight[direction];
-                const std::uint8_t state = row[down * states.pitch + right + x];
-                if (state == kOutside) continue;
-                if (state == kOpen && direction > 3) continue; // connected when its turn comes
-                const std::uint8_t* other = rgb + 3 * (std::ptrdiff_t{down} * layer.width + right);
-                const Capacity weight = contrast.weight(rgb, other, down != 0 && right != 0);
-                if (state == kOpen) {
-                    flow.connect(node, (down < 0 ? above : current)[x + 1 + right], direction, weight);
-                } else {
-                    excess += state == kDecided1 ? weight : -weight;
-                }
-            }
-            flow.add_excess(node, excess);
+// A pixel that is to be decided.
+struct Open {
+    std::size_t place; // in its layer
+    std::size_t spot;  // in the sides
+};
+
+using Opens = std::vector<Open>; // by rows
+
+template <typename SideOf>
+std::array<Colours, 2> part_colours(const Layer& layer, const SideOf& side) {
+    std::array<Colours, 2> parted;
+    for (Colours& colours : parted) colours.reserve(layer.count());
+    for (std::size_t place = 0; place < layer.count(); ++place) parted[side(place)].add(layer.rgb(place));
+    return parted;
+}
+
+Mixtures relearn(const Mixtures& mixtures, const std::array<Colours, 2>& parted) {
+    return {mixtures[0].relearned(parted[0]), mixtures[1].relearned(parted[1])};
+}
+
+std::array<std::size_t, 2> count_sides(const SeededPhoto& photo) {
+    std::size_t object = 0;
+    for (std::size_t place = 0; place < photo.count(); ++place) object += side_of(photo.seeds[place]);
+    return {photo.count() - object, object};
+}
+
+Mixtures find_mixtures(const SeededPhoto& photo, const std::array<std::size_t, 2>& counted) {
+    const auto find = [&](int stride) {
+        const Layer sample(photo, stride);
+        return part_colours(sample, [&](std::size_t place) { return side_of(sample.seed(place)); });
+    };
+    std::array<Colours, 2> parted = find(stride_for(photo, kSamplePixels));
+    if (parted[0].count() == 0 || parted[1].count() == 0) parted = find(1); // a speck that the sample misses
+    Random random;
+    Mixtures mixtures;
+    for (const int side : {0, 1}) {
+        const Clusters clusters = find_clusters(parted[side], counted[side], random);
+        mixtures[side] = Mixture(clusters.colours, clusters.numbers);
+    }
+    return mixtures;
+}
+
+// What it costs more to call each open pixel background than object.
+std::vector<Capacity> weigh(const Layer& layer, const Opens& opens, const Mixtures& mixtures) {
+    Colours colours;
+    colours.reserve(opens.size());
+    for (const Open& open : opens) colours.add(layer.rgb(open.place));
+    const std::vector<float> background = mixtures[0].costs(colours), object = mixtures[1].costs(colours);
+    std::vector<Capacity> excess(opens.size());
+    // A pixel stands for stride x stride of them, and prices are those of stride pixels: a border is as long.
+    const auto weight = static_cast<float>(layer.stride());
+    for (std::size_t i = 0; i < opens.size(); ++i) {
+        const float data = std::clamp(weight * (background[i] - object[i]), -kCertain, kCertain);
+        excess[i] = static_cast<Capacity>(data * kUnits);
+    }
+    return excess;
+}
+
+// Decides the open pixels by the least cut.
+void cut_open(const Opens& opens, const std::vector<Capacity>& data, const Edges& edges, Sides& sides) {
+    for (const Open& open : opens) sides.at(open.spot) = kOpen;
+    Flow flow(opens.size());
+    const std::unique_ptr<int[]> nodes(new int[sides.count()]); // by spot; only those of open pixels are ever set
+    for (std::size_t i = 0; i < opens.size(); ++i) {
+        const auto [place, spot] = opens[i];
+        const int node = nodes[spot] = flow.add_node(0);
+        Capacity excess = data[i];
+        for (int direction = 0; direction < kDirections; ++direction) {
+            const std::size_t there = spot + sides.offset(direction);
+            const std::uint8_t side = sides.at(there);
+            if (side == kOutside || (side == kOpen && there > spot)) continue; // open ones connect when they come
+            const Capacity price = edges.between(place, direction);
+            if (side == kOpen) flow.connect(node, nodes[there], direction, price);
+            else excess += side == 1 ? price : -price;
         }
+        flow.add_excess(node, excess);
     }
     flow.solve();
-    int node = 0;
-    for (int y = 0; y < layer.height; ++y) {
-        const std::uint8_t* row = states.row(y);
-        for (int x = 0; x < layer.width; ++x) {
-            if (row[x] == kOpen) mask[std::size_t{1} * y * layer.width + x] = flow.on_source_side(node++);
+    for (std::size_t i = 0; i < opens.size(); ++i) sides.at(opens[i].spot) = flow.on_source_side(static_cast<int>(i));
+}
+
+// Cuts a whole layer, as often as asked for; the colours are fitted anew each time.
+Sides cut_layer(const Layer& layer, const Edges& edges, int iterations, Mixtures& mixtures) {
+    Sides sides(layer);
+    Opens opens;
+    for (int y = 0; y < layer.height(); ++y) {
+        for (int x = 0; x < layer.width(); ++x) {
+            const std::size_t place = std::size_t{1} * y * layer.width() + x;
+            sides.row(y)[x] = side_of(layer.seed(place));
+            if (!is_sure(layer.seed(place))) opens.push_back({place, sides.spot(y, x)});
+        }
+    }
+    for (int iteration = 0; iteration < iterations; ++iteration) {
+        const auto side = [&](std::size_t place) {
+            return sides.row(static_cast<int>(place / layer.width()))[place % layer.width()];
+        };
+        mixtures = relearn(mixtures, part_colours(layer, side));
+        cut_open(opens, weigh(layer, opens, mixtures), edges, sides);
+    }
+    return sides;
+}
+
+// The sides of a layer at half the size, and the sure seeds over them. Marks pixels of the half layer that a seed contradicts.
+Sides enlarge(const Sides& half, const Layer& layer, Marks& contradicted) {
+    Sides sides(layer);
+    for (int y = 0; y < sides.height; ++y) {
+        const std::uint8_t* from = half.row(y / 2);
+        std::uint8_t* row = sides.row(y);
+        for (int x = 0; x < sides.width; ++x) {
+            const std::uint8_t seed = layer.seed(std::size_t{1} * y * layer.width() + x);
+            row[x] = is_sure(seed) ? seed : from[x / 2];
+            if (row[x] != from[x / 2]) contradicted[std::size_t{1} * (y / 2) * half.width + x / 2] = 1;
+        }
+    }
+    return sides;
+}
+
+// Marks pixels that have a neighbour in the same row or column on the other side.
+void mark_border(const Sides& sides, Marks& marks) {
+    for (int y = 0; y < sides.height; ++y) {
+        const std::uint8_t *row = sides.row(y), *next = sides.row(std::min(y + 1, sides.height - 1));
+        std::uint8_t* mark = marks.data() + std::size_t{1} * y * sides.width;
+        std::uint8_t* mark_next = y + 1 < sides.height ? mark + sides.width : mark;
+        for (int x = 0; x < sides.width; ++x) {
+            const std::uint8_t differs = row[x] ^ next[x];
+            mark[x] |= differs;
+            mark_next[x] |= differs;
+        }
+        for (int x = 0; x + 1 < sides.width; ++x) {
+            const std::uint8_t differs = row[x] ^ row[x + 1];
+            mark[x] |= differs;
+            mark[x + 1] |= differs;
         }
     }
 }
 
-void cut_whole(const Layer& layer, const Mixtures& mixtures, const Contrast& contrast, float data_weight, Mask& mask) {
-    States states(layer);
-    for (int y = 0; y < layer.height; ++y) {
-        for (int x = 0; x < layer.width; ++x) {
-            const std::uint8_t seed = layer.seed(std::size_t{1} * y * layer.width + x);
-            states.row(y)[x] = is_sure(seed) ? side(seed) : std::uint8_t{kOpen};
-        }
-    }
-    cut_open(layer, states, mixtures, contrast, data_weight, mask);
-}
-
-// Which pixels have a neighbour in the row or in the column on the other side of the mask.
-Mask find_border(const Mask& mask, int height, int width) {
-    Mask border(mask.size(), 0);
-    for (int y = 0; y < height; ++y) {
-        for (int x = 0; x < width; ++x) {
-            const std::size_t place = std::size_t{1} * y * width + x;
-            if (x > 0 && mask[place] != mask[place - 1]) border[place] = border[place - 1] = 1;
-            if (y > 0 && mask[place] != mask[place - width]) border[place] = border[place - width] = 1;
-        }
-    }
-    return border;
-}
-
-// Marks whatever is at most `reach` from a marked pixel, in rows, columns and diagonals.
-void spread(Mask& marks, int height, int width, int reach) {
-    const auto sweep = [reach](std::uint8_t* first, int length, std::ptrdiff_t step) {
-        int last = -reach - 1; // the last marked place
-        for (int i = 0; i < length; ++i) {
-            if (first[i * step] == 1) last = i;
-            else if (i - last <= reach) first[i * step] = 2;
-        }
-        last = length + reach;
-        for (int i = length - 1; i >= 0; --i) {
-            if (first[i * step] == 1) last = i;
-            else if (last - i <= reach) first[i * step] = 2;
-        }
-        for (int i = 0; i < length; ++i) first[i * step] = first[i * step] != 0;
+// Marks whatever is at most `reach` rows and columns from a mark.
+Marks spread(const Marks& marks, int height, int width, int reach) {
+    const auto spread_rows = [](const std::uint8_t* from, std::uint8_t* to, int length) {
+        for (int i = 0; i < length; ++i) to[i] |= from[i];
     };
-    for (int y = 0; y < height; ++y) sweep(marks.data() + std::size_t{1} * y * width, width, 1);
-    for (int x = 0; x < width; ++x) sweep(marks.data() + x, height, width);
+    Marks down(marks.size(), 0), both(marks.size(), 0);
+    for (int y = 0; y < height; ++y) {
+        for (int other = std::max(y - reach, 0); other <= std::min(y + reach, height - 1); ++other) {
+            spread_rows(&marks[std::size_t{1} * other * width], &down[std::size_t{1} * y * width], width);
+        }
+    }
+    for (int y = 0; y < height; ++y) {
+        const std::uint8_t* from = &down[std::size_t{1} * y * width];
+        std::uint8_t* to = &both[std::size_t{1} * y * width];
+        for (int shift = 0; shift <= std::min(reach, width - 1); ++shift) {
+            spread_rows(from, to + shift, width - shift);
+            spread_rows(from + shift, to, width - shift);
+        }
+    }
+    return both;
 }
 
-Mask refine(const Layer& layer, const Mask& coarse, int coarse_height, int coarse_width, const Mixtures& mixtures,
-            const Contrast& contrast, float data_weight, const CutSettings& settings) {
-    Mask mask(layer.count());
-    Mask near = find_border(coarse, coarse_height, coarse_width);
-    for (int y = 0; y < layer.height; ++y) {
-        for (int x = 0; x < layer.width; ++x) {
-            const std::size_t place = std::size_t{1} * y * layer.width + x;
-            const std::size_t cell = std::size_t{1} * (y / 2) * coarse_width + x / 2;
-            const std::uint8_t seed = layer.seed(place);
-            mask[place] = coarse[cell];
-            if (is_sure(seed) && side(seed) != coarse[cell]) {
-                mask[place] = side(seed);
-                near[cell] = 1;
-            }
+// The sides of a layer from those at half its size: the border may move by `band` pixels of the half layer.
+Sides refine(const Sides& half, const Layer& layer, const Edges& edges, const Mixtures& mixtures, int band) {
+    Marks marks(std::size_t{1} * half.height * half.width, 0);
+    Sides sides = enlarge(half, layer, marks);
+    mark_border(half, marks);
+    const Marks near = spread(marks, half.height, half.width, band);
+    Opens opens;
+    for (int y = 0; y < sides.height; ++y) {
+        const std::uint8_t* is_near = &near[std::size_t{1} * (y / 2) * half.width];
+        for (int x = 0; x < sides.width; ++x) {
+            const std::size_t place = std::size_t{1} * y * sides.width + x;
+            if (is_near[x / 2] && !is_sure(layer.seed(place))) opens.push_back({place, sides.spot(y, x)});
         }
     }
-    spread(near, coarse_height, coarse_width, settings.band);
-    for (int round = 0; round < settings.band_rounds; ++round) {
-        States states(layer);
-        for (int y = 0; y < layer.height; ++y) {
-            std::uint8_t* row = states.row(y);
-            for (int x = 0; x < layer.width; ++x) {
-                const std::size_t place = std::size_t{1} * y * layer.width + x;
-                const bool open = near[std::size_t{1} * (y / 2) * coarse_width + x / 2] && !is_sure(layer.seed(place));
-                row[x] = open ? std::uint8_t{kOpen} : mask[place];
-            }
-        }
-        cut_open(layer, states, mixtures, contrast, data_weight, mask);
-        if (round + 1 == settings.band_rounds) break;
-        // Where the border lies at the band's edge, it may want to go farther.
-        Mask more(near.size(), 0);
-        bool any = false;
-        for (int y = 0; y < layer.height; ++y) {
-            for (int x = 0; x < layer.width; ++x) {
-                if (states.row(y)[x] != kOpen) continue;
-                const std::size_t place = std::size_t{1} * y * layer.width + x;
-                for (int direction : {1, 3, 4, 6}) {
-                    const std::uint8_t state = states.row(y)[kDown[direction] * states.pitch + kRight[direction] + x];
-                    if (state > kDecided1 || state == mask[place]) continue;
-                    const std::size_t other = place + std::ptrdiff_t{kDown[direction]} * layer.width + kRight[direction];
-                    if (is_sure(layer.seed(other))) continue;
-                    more[std::size_t{1} * (y / 2) * coarse_width + x / 2] = 1;
-                    any = true;
-                }
-            }
-        }
-        if (!any) break;
-        spread(more, coarse_height, coarse_width, 2 * settings.band);
-        for (std::size_t cell = 0; cell < near.size(); ++cell) near[cell] |= more[cell];
-    }
+    cut_open(opens, weigh(layer, opens, mixtures), edges, sides);
+    return sides;
+}
+
+std::vector<std::uint8_t> unframe(const Sides& sides) {
+    std::vector<std::uint8_t> mask;
+    mask.reserve(std::size_t{1} * sides.height * sides.width);
+    for (int y = 0; y < sides.height; ++y) mask.insert(mask.end(), sides.row(y), sides.row(y) + sides.width);
     return mask;
 }
 
 } // namespace
 
-std::array<Mixture, 2> fit_seeds(const SeededPhoto& photo, int sample_px) {
-    const Layer sample(photo, stride_for(photo, sample_px));
-    std::array<std::size_t, 2> counted{};
-    for (std::size_t place = 0; place < std::size_t{1} * photo.height * photo.width; ++place) {
-        ++counted[side(photo.seeds[place])];
-    }
-    const Mixtures found = find_mixtures(sample, counted);
-    return learn(sample, found, [&](std::size_t place) { return side(sample.seed(place)); });
+std::array<Mixture, 2> fit_seeds(const SeededPhoto& photo) {
+    const Mixtures found = find_mixtures(photo, count_sides(photo));
+    const Layer layer(photo, 1);
+    return relearn(found, part_colours(layer, [&](std::size_t place) { return side_of(layer.seed(place)); }));
 }
 
-void cut_photo(const SeededPhoto& photo, const CutSettings& settings, std::uint8_t* out) {
-    Mixtures mixtures = fit_seeds(photo, settings.sample_px);
+std::vector<std::uint8_t> cut_photo(const SeededPhoto& photo, const CutSettings& settings) {
+    const std::array<std::size_t, 2> counted = count_sides(photo);
+    if (counted[0] == 0 || counted[1] == 0) return std::vector<std::uint8_t>(photo.count(), counted[1] > 0);
+    Mixtures mixtures = find_mixtures(photo, counted);
     int stride = stride_for(photo, settings.coarse_px);
-    const auto data_weight = [&](int s) { return std::pow(float(s), settings.power); };
-    const Layer coarse(photo, stride);
-    int height = coarse.height, width = coarse.width;
-    Mask mask(coarse.count());
-    for (std::size_t place = 0; place < coarse.count(); ++place) mask[place] = side(coarse.seed(place));
-    const Contrast contrast(coarse, settings.sample_px);
-    for (int iteration = 0; iteration < settings.iterations; ++iteration) {
-        if (iteration > 0) mixtures = learn(coarse, mixtures, [&](std::size_t place) { return mask[place]; });
-        cut_whole(coarse, mixtures, contrast, data_weight(stride), mask);
-    }
+    const Layer full(photo, 1);
+    std::vector<Edges> edges{Edges(full)}; // of the strides 1, 2, 4 ...
+    for (int of = 1; of < stride; of *= 2) edges.push_back(edges.back().halved());
+    Sides sides = cut_layer(Layer(photo, stride), edges.back(), settings.iterations, mixtures);
     while (stride > 1) {
         stride /= 2;
-        const Layer layer(photo, stride);
-        mask = refine(layer, mask, height, width, mixtures, Contrast(layer, settings.sample_px), data_weight(stride),
-                      settings);
-        height = layer.height, width = layer.width;
+        edges.pop_back();
+        sides = refine(sides, stride == 1 ? full : Layer(photo, stride), edges.back(), mixtures, settings.band);
     }
-    std::copy(mask.begin(), mask.end(), out);
+    return unframe(sides);
 }
 
 } // namespace weakseg

@@ -1,35 +1,29 @@
-// GrabCut (Rother, Kolmogorov & Blake 2004), coarse to fine.
+// GrabCut (Rother, Kolmogorov & Blake, SIGGRAPH 2004) as OpenCV computes it, coarse to fine.
+//
+// Colours are fitted, and object and background parted, on every n-th pixel; at twice the size, only pixels near the
+// border so found are decided anew, and so on up to the photo itself (Lombaert, Sun, Grady & Xu, ICCV 2005).
 
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
-#include "colours.h"
+#include "layers.h"
 
 namespace weakseg {
 
-enum Seed : std::uint8_t { kBackground = 0, kObject = 1, kMaybeBackground = 2, kMaybeObject = 3 }; // as cv2.GC_*
-
-struct SeededPhoto {
-    const std::uint8_t* rgb;   // (height, width, 3)
-    const std::uint8_t* seeds; // (height, width) of Seed
-    int height, width;
-};
-
 struct CutSettings {
-    int iterations;  // rounds of fitting colours and cutting
-    int coarse_px;   // pixels of the coarsest layer at most
-    int sample_px;   // pixels at most that the first colours are fitted to
-    int band;        // pixels of a coarser layer, to each side of the border, that are cut anew in the finer one
-    int band_rounds; // how often a band may follow a border that leaves it
-    float power; 
+    int iterations;        // rounds of fitting colours and cutting
+    std::size_t coarse_px; // pixels of the coarsest layer at most
+    int band;              // pixels of a layer, to each side of its border, that are decided anew at twice the size
 };
 
-// The colours that a photo's seeds show: background, object.
-std::array<Mixture, 2> fit_seeds(const SeededPhoto& photo, int sample_px);
+// (height, width) of 0 and 1. Sure seeds stay. Seeds of one side only are returned as they are.
+std::vector<std::uint8_t> cut_photo(const SeededPhoto& photo, const CutSettings& settings);
 
-// `mask`: (height, width) of 0 and 1.
-void cut_photo(const SeededPhoto& photo, const CutSettings& settings, std::uint8_t* mask);
+// The colours of background and object that the seeds show; there must be seeds of both.
+std::array<Mixture, 2> fit_seeds(const SeededPhoto& photo);
 
 } // namespace weakseg
