@@ -12,9 +12,9 @@ setup(
         Pybind11Extension(
             "weakseg._native",
             sorted(map(str, NATIVE.glob("*.cpp"))),
-            depends=sorted(map(str, NATIVE.glob("*.h"))),
+            depends=sorted(map(str, [*NATIVE.glob("*.h"), *NATIVE.glob("*.inc")])),
             cxx_std=17,
-            extra_compile_args=["-O3"],
+            extra_compile_args=["-O3", "-Wno-psabi"],
             optional=True,  # without a compiler the package still installs, and refines more slowly
         )
     ]

@@ -22,6 +22,7 @@ void Flow::connect(int here, int there, int direction, Capacity capacity) {
 }
 
 void Flow::solve() {
+    value_ = total_excess();
     for (int direction = 0; direction < kDirections; ++direction) push_along(direction);
     plant();
     for (int index = next_active(); index >= 0;) {
@@ -35,6 +36,13 @@ void Flow::solve() {
         adopt();
         if (nodes_[index].parent == kOrphan) index = next_active(); // else it has perhaps more bridges
     }
+    value_ -= total_excess();
+}
+
+std::int64_t Flow::total_excess() const {
+    std::int64_t total = 0;
+    for (const Node& node : nodes_) total += std::max(node.excess, 0);
+    return total;
 }
 
 // The greatest flow along the lines of one direction. This leaves the trees with what is hard to bring home.
@@ -71,7 +79,6 @@ void Flow::plant() {
     active_.assign(nodes_.size(), 0);
     first_ = waiting_ = 0;
     time_ = 0;
-    value_ = 0;
     for (int index = 0; index < count(); ++index) {
         Node& node = nodes_[index];
         if (node.excess == 0) continue;
@@ -135,7 +142,6 @@ void Flow::augment(Bridge bridge) {
     nodes_[to].residual[opposite(bridge.direction)] += amount;
     push_to_source(bridge.from, amount);
     push_to_sink(to, amount);
-    value_ += amount;
 }
 
 Capacity Flow::narrowest(Bridge bridge) const {

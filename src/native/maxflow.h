@@ -41,8 +41,8 @@ public:
     // Whether a node is on the source's side. Where several cuts cost the same, the source's side is the largest.
     bool on_source_side(int node) const { return nodes_[node].tree != Tree::sink; }
 
-    // What flows from the nodes' own excess to their own deficit through edges: the cut's cost but for
-    // the part that no cut can avoid.
+    // What flows: the cost of the least cut, where a node on the sink's side costs its excess, and one on the source's
+    // side its deficit.
     std::int64_t value() const { return value_; }
 
     int count() const { return static_cast<int>(nodes_.size()); }
@@ -68,6 +68,7 @@ private:
         int direction = 0;
     };
 
+    std::int64_t total_excess() const;
     void push_along(int direction);
     void plant();
     void activate(int index);

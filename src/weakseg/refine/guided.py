@@ -86,9 +86,7 @@ class _Window:
         return np.asarray(summed, np.float32)
 
 
-def _solve(
-    rr: Floats, rg: Floats, rb: Floats, gg: Floats, gb: Floats, bb: Floats, right: list[Floats]
-) -> list[Floats]:
+def _solve(rr: Floats, rg: Floats, rb: Floats, gg: Floats, gb: Floats, bb: Floats, right: list[Floats]) -> list[Floats]:
     """Solve one symmetric 3 x 3 system per pixel by Cramer's rule."""
     inverse = (gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg, rr * bb - rb * rb, rg * rb - rr * gb)
     xx, xy, xz, yy, yz = inverse

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from pydensecrf.densecrf import DenseCRF2D
 
 from weakseg.errors import CrfInputError
+from weakseg.refine.densecrf.levels import narrowest_kernels
 from weakseg.refine.densecrf.problem import CrfProblem, Weight
-
-# Kernel widths across the photo, or the range of colours: the lattice counts in 16 bits, and would crash.
-_MOST_WIDTHS = 2500
 
 
 def infer_with_pydensecrf(problems: Sequence[CrfProblem]) -> list[NDArray[np.float32]]:
@@ -26,21 +24,18 @@ def infer_with_pydensecrf(problems: Sequence[CrfProblem]) -> list[NDArray[np.flo
 
 
 def _infer(problem: CrfProblem) -> NDArray[np.float32]:
-    logits, kernels = problem.logits, problem.kernels
+    logits, kernels = problem.logits, narrowest_kernels(problem)  # its lattice counts in 16 bits, and would crash
     labels, height, width = logits.shape
     if not np.isfinite(logits).all():
         raise CrfInputError("logits are not finite")
     crf = DenseCRF2D(width, height, labels)
     crf.setUnaryEnergy(np.ascontiguousarray(-logits.reshape(labels, -1)))  # (L, H * W)
-    narrowest_px = max(height, width) / _MOST_WIDTHS
     if np.any(kernels.smooth_weight):
-        crf.addPairwiseGaussian(
-            sxy=max(kernels.smooth_sigma_px, narrowest_px), compat=_compatibility(kernels.smooth_weight)
-        )
+        crf.addPairwiseGaussian(sxy=kernels.smooth_sigma_px, compat=_compatibility(kernels.smooth_weight))
     if np.any(kernels.colour_weight):
         crf.addPairwiseBilateral(
-            sxy=max(kernels.colour_sigma_px, narrowest_px),
-            srgb=max(kernels.colour_rgb, 255 / _MOST_WIDTHS),
+            sxy=kernels.colour_sigma_px,
+            srgb=kernels.colour_rgb,
             rgbim=np.ascontiguousarray(problem.rgb),
             compat=_compatibility(kernels.colour_weight),
         )
