@@ -31,6 +31,7 @@ Sides = Annotated[
 Refines = Annotated[
     list[str] | None, typer.Option("--refine", help="Refinements to compare.", show_default="all that differ in kind")
 ]
+Engines = Annotated[list[str] | None, typer.Option("--engine", help="CRF engines to compare.", show_default="all")]
 Cpu = Annotated[int | None, typer.Option(help="Core to run on.", show_default="the last one allowed")]
 Records = Annotated[Path, typer.Option(help="Folder of the records from which a stopped run goes on.")]
 Out = Annotated[Path | None, typer.Option(help="Write FILE.md, FILE.json and FILE.png.", show_default="print only")]
@@ -53,6 +54,7 @@ def main(
     tune_every: Every = 4,
     sides: Sides = None,
     refines: Refines = None,
+    engines: Engines = None,
     cpu: Cpu = None,
     records: Records = Path("out/pareto"),
     out: Out = None,
@@ -70,11 +72,20 @@ def main(
     from benchmarks.pareto_plot import draw_pareto
     from benchmarks.pareto_run import Measurement, Order, number_points
     from weakseg.archive import find_archive
-    from weakseg.options import Refine
+    from weakseg.options import CrfEngineName, Refine
 
     machine = describe_machine()
-    chosen = tuple(Refine(name) for name in refines or ())
-    order = Order(voc, split, every, tune_on, tune_every, tuple(sides or ()), chosen, records)
+    order = Order(
+        voc,
+        split,
+        every,
+        tune_on,
+        tune_every,
+        tuple(sides or ()),
+        tuple(Refine(name) for name in refines or ()),
+        tuple(CrfEngineName(name) for name in engines or ()),
+        records,
+    )
     with progress_bar() as progress:
         curves = [Measurement(order, find_archive(name, store), progress).run() for name in model]
     photos = f"{curves[0].photos} photos of {split}"

@@ -21,7 +21,7 @@ from weakseg.evaluation.records import RecordFile, take_fingerprint, take_stamps
 from weakseg.evaluation.results import software_versions
 from weakseg.evaluation.run import choose_classes
 from weakseg.evaluation.voc import Sample, read_split
-from weakseg.options import Refine
+from weakseg.options import CrfEngineName, Refine
 
 STAGES = ("decode", "network", "encode")
 THRESHOLDS = tuple(percent / 100 for percent in range(15, 76, 5))
@@ -38,6 +38,7 @@ class Order:
     tune_every: int
     sides: tuple[int, ...]
     refines: tuple[Refine, ...]
+    engines: tuple[CrfEngineName, ...]
     records: Path
 
 
@@ -63,7 +64,9 @@ class Measurement:
         self._over = choose_classes(None, self._samples)
         self._tester = Tester(ArchiveOpener(archive)(), self._over)
         sides = order.sides or tuple(sorted(set(self._card.sides)))
-        self._variants = list_variants(order.refines or list_refines(self._card), sides)
+        self._variants = list_variants(
+            order.refines or list_refines(self._card), sides, order.engines or tuple(CrfEngineName)
+        )
 
     def run(self) -> Curve:
         """Thresholds first, if they are to be chosen; then every variant."""

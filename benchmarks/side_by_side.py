@@ -34,8 +34,8 @@ REQUESTS: tuple[Mapping[str, str], ...] = (
 ALONE = "one core"
 NOTE = (
     "Milliseconds of a batch, from bytes to bytes; cases took turns. `network alone`: the network has all cores, while "
-    "photos are decoded, refined and encoded one by one. `side by side`: those stages have all cores too, a photo each; "
-    "this is what a worker does. `overlapped`: the network on one core, while another finishes the photo before."
+    "photos are decoded, refined and encoded one by one. `side by side`: those stages have all cores too, a photo "
+    "each; this is what a worker does. `overlapped`: the network on one core, while another finishes the photo before."
 )
 
 

@@ -17,7 +17,7 @@ from benchmarks.report import Report, Table, console, progress_bar, publish
 ROOT = Path(__file__).resolve().parents[1]
 
 Model = Annotated[
-    list[str], typer.Option(help="Archive, by name or path; a second and third are timed in the table of networks.")
+    list[str], typer.Option(help="Archive, by name or path; of a second and third the default runtime alone is timed.")
 ]
 Cpu = Annotated[int | None, typer.Option(help="Core to run on.", show_default="the last one allowed")]
 Plain = Annotated[bool, typer.Option(help="Time the paper's plain CAM at 224 px too (exported on the spot, 20 s).")]
@@ -66,6 +66,15 @@ def main(
         with progress_bar() as progress:
             start_rounds = _starter(progress)
             stages = stage_times.measure_stages(archives[0], photo, repeats, start_rounds)
+            others = [
+                Table(
+                    f"Stages of one request, {archive.card.name}",
+                    stage_times.measure_stages(
+                        archive, photo, repeats, start_rounds, runtimes=[archive.card.runtime], formats=["mask"]
+                    ),
+                )
+                for archive in archives[1 : len(model)]
+            ]
             networks = stage_times.measure_networks(archives, photo, repeats, start_rounds)
     card = archives[0].card
     setup = {
@@ -79,6 +88,7 @@ def main(
     }
     tables = [
         Table(f"Stages of one request, {card.name}", stages, STAGES_NOTE),
+        *others,
         Table("The network alone", networks, NETWORK_NOTE),
     ]
     publish(Report("Time per stage on one core", machine, setup, tables), out)

@@ -70,11 +70,17 @@ def list_refines(card: ModelCard) -> list[Refine]:
     return [Refine.NONE, Refine.GAUSSIAN, *more]
 
 
-def list_variants(refines: Sequence[Refine], sides: Sequence[int]) -> list[Variant]:
-    """Every refinement with every engine at every size; GrabCut never smaller than the CRF before it."""
+def list_variants(
+    refines: Sequence[Refine], sides: Sequence[int], engines: Sequence[CrfEngineName] = tuple(CrfEngineName)
+) -> list[Variant]:
+    """Every refinement with every engine at every size; GrabCut never smaller than the CRF before it.
+
+    Args:
+        engines: Of CRFs; those that are not installed are left out.
+    """
     found = dict.fromkeys(variant for refine in refines for variant in _vary(refine, sides))
-    has_reference = find_spec("pydensecrf") is not None
-    return [variant for variant in found if has_reference or variant.crf_engine is not CrfEngineName.PYDENSECRF]
+    installed = {engine for engine in engines if engine is not CrfEngineName.PYDENSECRF or find_spec("pydensecrf")}
+    return [variant for variant in found if variant.crf_engine is None or variant.crf_engine in installed]
 
 
 def _vary(refine: Refine, sides: Sequence[int]) -> Iterator[Variant]:
