@@ -114,7 +114,7 @@ class Refinement:
         probs = self._posed.spread(solution)  # (K + 1, Hb, Wb)
         if self._settings.refine.cuts:
             return self._overlay(probs[1:], [1.0] * len(self._names))
-        return probs.argmax(axis=0).astype(np.uint8), ()
+        return _most_probable(probs), ()
 
     def _overlay(
         self, layers: Iterable[NDArray[np.float32]], weights: Sequence[float]
@@ -183,6 +183,13 @@ def cut_box(
         return Refined(bench.give_back(_cut(bench.rgb, seeds, settings).astype(np.uint8), 1, box), ())
     warning = "GrabCut needs some pixels outside the box to learn the background; the whole box is returned."
     return Refined(bench.give_back((seeds & 1).astype(np.uint8), 1, box), (warning,))
+
+
+def _most_probable(probs: NDArray[np.float32]) -> LabelMap:
+    """(L, H, W) to (H, W); of equals the first. NumPy's argmax takes ten times as long over two rows."""
+    if len(probs) == 2:
+        return (probs[1] > probs[0]).view(np.uint8)
+    return probs.argmax(axis=0).astype(np.uint8)
 
 
 def _cut(rgb: Rgb, seeds: SeedMap, settings: Settings) -> Mask:
