@@ -26,7 +26,7 @@ from benchmarks.stages import ROOT, bind_to_one_core
 Before = Annotated[Path, typer.Option(help="The other checkout: `git worktree add FOLDER COMMIT`.")]
 Model = Annotated[list[str], typer.Option(help="Archive, by name or path; several make a table each.")]
 Store = Annotated[Path, typer.Option(help="Folder of the archives, which both checkouts can read.")]
-Large = Annotated[bool, typer.Option(help="Also a photo of 4000 x 3000.")]
+Large = Annotated[bool, typer.Option(help="For the first model also a photo of 4000 x 3000.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Measurements per case and checkout, after a warm-up.")]
 Cpu = Annotated[int | None, typer.Option(help="Core to run on.", show_default="the last one allowed")]
 Out = Annotated[Path | None, typer.Option(help="Write FILE.md and FILE.json.", show_default="print only")]
@@ -65,8 +65,8 @@ def main(
     machine = describe_machine()
     tables = []
     with tempfile.TemporaryDirectory() as folder, progress_bar() as progress:
-        photos = write_photos(Path(folder), large=large)
         for name in model:
+            photos = write_photos(Path(folder), large=large and name == model[0])
             cases = list(product(range(len(photos)), REQUESTS))
             bar = progress.add_task(name, total=len(cases) * (repeats + 1))
             rounds = measure(before, find_archive(name, store), list(photos.values()), cases, repeats)

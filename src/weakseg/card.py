@@ -94,11 +94,17 @@ class Candidate(_Strict):
         return self
 
 
-_RANKING = (
+_RANKING = (  # of maps that need no smoothing, and of those that do; from docs/results/pareto.md
     Candidate(refine=Refine.CRF_GRABCUT, crf_engine=CrfEngineName.FAST),
     Candidate(refine=Refine.CRF, crf_engine=CrfEngineName.FAST),
     Candidate(refine=Refine.CRF, crf_engine=CrfEngineName.FASTEST),
     Candidate(refine=Refine.GUIDED),
+)
+_SMOOTH_RANKING = (
+    Candidate(refine=Refine.GAUSSIAN_CRF_GRABCUT, crf_engine=CrfEngineName.FAST),
+    Candidate(refine=Refine.GAUSSIAN_CRF, crf_engine=CrfEngineName.FAST),
+    Candidate(refine=Refine.GAUSSIAN_CRF, crf_engine=CrfEngineName.FASTEST),
+    Candidate(refine=Refine.GAUSSIAN_GUIDED),
     Candidate(refine=Refine.GAUSSIAN),
 )
 
@@ -108,7 +114,7 @@ class Task(_Strict):
 
     refine: Refine = Refine.GRABCUT
     ranking: tuple[Candidate, ...] = Field(
-        _RANKING, description="What refine=auto chooses from, best first; none is the last resort"
+        (), description="What refine=auto chooses from, best first, before none; empty: the usual, see `candidates`"
     )
     sigma: float = Field(0.02, gt=0, le=0.2, description="Of refine=gaussian, a fraction of the long side")
     guided: GuidedSettings = GuidedSettings()
@@ -122,6 +128,11 @@ class Task(_Strict):
     mode_thresholds: dict[GrabCutMode, Unit] = Field(
         PAPER_THRESHOLDS, description="t of each GrabCut mode; the paper's where one is not given"
     )
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What refine=auto chooses from, best first: the ranking, or the usual one for maps of this kind, and none."""
+        usual = _SMOOTH_RANKING if self.refine.smooths else _RANKING
+        return (*(self.ranking or usual), Candidate(refine=Refine.NONE))
 
     def threshold_of(self, refine: Refine) -> float:
         """t: where the map is cut, or where the CRF's unary is undecided. GrabCut after it does not change it."""
@@ -240,9 +251,8 @@ class ModelCard(_Strict):
         )
 
     def ranking(self, options: Options) -> tuple[Settings, ...]:
-        """What refine=auto chooses from: the settings of each refinement of the task's ranking, and none at the end."""
-        candidates = (*self.task(options).ranking, Candidate(refine=Refine.NONE))
-        asked = ({"budget_ms": None, **candidate.model_dump()} for candidate in candidates)
+        """What refine=auto chooses from, best first: the settings of each of the task's candidates."""
+        asked = ({"budget_ms": None, **candidate.model_dump()} for candidate in self.task(options).candidates())
         return tuple(self.settings(options.model_copy(update=fields)) for fields in asked)
 
     def _subtracted(self, options: Options) -> int | None:

@@ -153,6 +153,14 @@ def test_auto_chooses_from_the_cards_ranking_and_none() -> None:
     assert len(card.ranking(parse_options({"budget_ms": 5, "box": "0,0,2,2"}))) > 3, "the box task has its own"
 
 
+def test_maps_that_are_smoothed_are_smoothed_by_auto_too() -> None:
+    for refine, smooths in (("crf", False), ("gaussian", True)):
+        card = make_card(photo_task={"refine": refine}, box_task=RANKING)
+        ranking = card.ranking(parse_options({"refine": "auto"}))
+        assert [settings.refine.smooths for settings in ranking[:-1]] == [smooths] * (len(ranking) - 1)
+        assert ranking[-1].refine is Refine.NONE
+
+
 def test_a_ranking_names_engines_of_steps_that_run() -> None:
     with pytest.raises(ValidationError, match="no step for this engine"):
         make_card(photo_task={"ranking": [{"refine": "guided", "crf_engine": "fast"}]})
