@@ -22,7 +22,7 @@ from weakseg.refine.densecrf.reference import infer_with_pydensecrf
 pytestmark = pytest.mark.real_data
 
 PHOTOS = 3
-EQUAL = {CrfEngineName.EXACT: 0.999, CrfEngineName.FAST: 0.994, CrfEngineName.FASTEST: 0.985}  # of each photo
+EQUAL = {CrfEngineName.EXACT: 0.999, CrfEngineName.FAST: 0.996, CrfEngineName.FASTEST: 0.99}  # on average
 OFF = {CrfEngineName.EXACT: 0.001, CrfEngineName.FAST: 0.01, CrfEngineName.FASTEST: 0.02}
 
 Solved = list[tuple[CrfProblem, np.ndarray]]
@@ -48,7 +48,8 @@ def solved(voc_folder: Path) -> Solved:
 def test_labels_and_marginals_agree(tested: Contender, solved: Solved) -> None:
     assert len(solved) == 2 * PHOTOS
     engine = tested.open()
-    for problem, expected in solved:
-        [found] = engine([problem])
-        assert (found.argmax(0) == expected.argmax(0)).mean() >= EQUAL[tested.level]
-        assert np.abs(found - expected).mean() <= OFF[tested.level]
+    pairs = [(engine([problem])[0], expected) for problem, expected in solved]
+    equal = [float((found.argmax(0) == expected.argmax(0)).mean()) for found, expected in pairs]
+    off = [float(np.abs(found - expected).mean()) for found, expected in pairs]
+    assert np.mean(equal) >= EQUAL[tested.level], equal
+    assert np.mean(off) <= OFF[tested.level], off
