@@ -22,8 +22,8 @@ from benchmarks.samples import interleave
 from weakseg.codec.decode import decode_image
 from weakseg.options import Options
 from weakseg.pipeline import Pipeline
+from weakseg.refine.bench import shrink_to_side
 from weakseg.refine.grabcut import cut, digitise_map
-from weakseg.refine.refine import shrink_to_side
 from weakseg.types import Rgb
 
 

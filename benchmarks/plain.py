@@ -19,7 +19,8 @@ def build_plain_archive(folder: Path, like: ModelCard) -> Archive:
     Raises:
         WeightsUnavailableError: the ImageNet weights cannot be had.
     """
-    same = {name: getattr(like, name) for name in ("photo_task", "box_task", "refine_side", "runtime", "threads")}
+    names = ("photo_task", "box_task", "refine_side", "guided_side", "crf_side", "grabcut_side", "runtime", "threads")
+    same = {name: getattr(like, name) for name in names}
     classifier = load_classifier("squeezenet1_1")
     built = build_archive(
         classifier, name="plain_cam_224", directory=folder, groups=voc_groups(), hw=(224, 224), card_fields=same

@@ -30,7 +30,7 @@ def recipe_of(card: ModelCard) -> Recipe:
     cut = card.settings(Options(refine=Refine.GRABCUT))
     plain = card.settings(Options(refine=Refine.NONE))
     assert cut.levels is not None
-    return Recipe(cut.levels, cut.iterations or 1, card.refine_side, plain.threshold or 0.0)
+    return Recipe(cut.levels, cut.iterations or 1, card.sides.grabcut, plain.threshold or 0.0)
 
 
 def copy_archive(source: Path, target: Path, **serving: int) -> None:

@@ -25,7 +25,7 @@ from weakseg.runtime import Runtime, open_runtime
 from weakseg.types import Query, RawRequest
 
 RUNTIMES = ("onnx", "torchscript")
-REFINES = ("none", "gaussian", "crf", "gaussian+crf", "grabcut", "crf+grabcut")
+REFINES = ("none", "gaussian", "guided", "crf", "gaussian+crf", "grabcut", "guided+grabcut", "crf+grabcut")
 FORMATS = ("mask", "json")
 STAGES = ("decode", "network", "refine", "encode", "total")
 BATCHES = (1, 8)
@@ -40,7 +40,15 @@ def use_one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def measure_stages(archive: Archive, photo: bytes, repeats: int, start_rounds: StartRounds) -> list[Row]:
+def measure_stages(
+    archive: Archive,
+    photo: bytes,
+    repeats: int,
+    start_rounds: StartRounds,
+    *,
+    runtimes: Sequence[str] = RUNTIMES,
+    formats: Sequence[str] = FORMATS,
+) -> list[Row]:
     """Median milliseconds of each stage, from the answers' own timings.
 
     Args:
@@ -48,12 +56,12 @@ def measure_stages(archive: Archive, photo: bytes, repeats: int, start_rounds: S
         repeats: Answers per case.
     """
     cases = {}
-    for runtime in RUNTIMES:
+    for runtime in runtimes:
         pipeline = Pipeline(archive.card, _open(archive, runtime))
-        for refine, chosen in product(REFINES, FORMATS):
+        for refine, chosen in product(REFINES, formats):
             request = RawRequest(photo, {"refine": refine, "format": chosen})
             cases[runtime, refine, chosen] = partial(_answer, pipeline, request)
-    measured = _measure(cases, repeats, start_rounds("stages", len(cases) * repeats))
+    measured = _measure(cases, repeats, start_rounds(f"stages of {archive.card.name}", len(cases) * repeats))
     return [_stage_row(*case, timings) for case, timings in measured.items()]
 
 

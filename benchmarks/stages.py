@@ -17,7 +17,7 @@ from benchmarks.report import Report, Table, console, progress_bar, publish
 ROOT = Path(__file__).resolve().parents[1]
 
 Model = Annotated[
-    list[str], typer.Option(help="Archive, by name or path; a second and third are timed in the table of networks.")
+    list[str], typer.Option(help="Archive, by name or path; of a second and third the default runtime alone is timed.")
 ]
 Cpu = Annotated[int | None, typer.Option(help="Core to run on.", show_default="the last one allowed")]
 Plain = Annotated[bool, typer.Option(help="Time the paper's plain CAM at 224 px too (exported on the spot, 20 s).")]
@@ -66,18 +66,29 @@ def main(
         with progress_bar() as progress:
             start_rounds = _starter(progress)
             stages = stage_times.measure_stages(archives[0], photo, repeats, start_rounds)
+            others = [
+                Table(
+                    f"Stages of one request, {archive.card.name}",
+                    stage_times.measure_stages(
+                        archive, photo, repeats, start_rounds, runtimes=[archive.card.runtime], formats=["mask"]
+                    ),
+                )
+                for archive in archives[1 : len(model)]
+            ]
             networks = stage_times.measure_networks(archives, photo, repeats, start_rounds)
     card = archives[0].card
     setup = {
         "photo": f"500 x 375 JPEG, {len(photo):,} bytes",
         "model": f"{card.name} {card.version}, maps {card.graph}, runtime by default {card.runtime}",
-        "CRF, GrabCut": f"long side at most {card.refine_side} px; {card.photo_task.crf.steps} steps; "
+        "CRF, GrabCut": f"long sides at most {card.sides.crf} and {card.sides.grabcut} px; "
+        f"{card.photo_task.crf.steps} steps; "
         f"{card.photo_task.grabcut_mode}, {card.photo_task.iterations} iteration(s)",
         "threads": "1 in ONNX Runtime, PyTorch and OpenCV, all on one core",
         "repeats": str(repeats),
     }
     tables = [
         Table(f"Stages of one request, {card.name}", stages, STAGES_NOTE),
+        *others,
         Table("The network alone", networks, NETWORK_NOTE),
     ]
     publish(Report("Time per stage on one core", machine, setup, tables), out)

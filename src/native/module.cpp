@@ -6,4 +6,5 @@
 PYBIND11_MODULE(_native, module) {
     module.doc() = "Compiled refinement: see weakseg.refine.";
     bind_crf(module);
+    bind_grabcut(module);
 }

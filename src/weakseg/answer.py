@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from weakseg import __version__
-from weakseg.card import ModelCard, Settings
+from weakseg.card import ModelCard
 from weakseg.codec.coco import area_px, bounding_box, encode_rle, find_polygons
 from weakseg.codec.npz import encode_npz
 from weakseg.codec.pictures import encode_cutout, encode_heatmap, encode_mask, encode_overlay
 from weakseg.errors import AnswerTooLargeError, NotAcceptableError, OptionValueError, RequestError
 from weakseg.options import Format, Options
+from weakseg.plan import Plan
 from weakseg.runtime import Runtime
 from weakseg.types import Answer, Segmentation
 
@@ -142,18 +142,24 @@ def _encode_own_fault(status: int, *, code: str, message: str, remedy: str) -> A
     return Answer(_dumps(document).encode(), "application/json", status)
 
 
-def options_in_force(options: Options, settings: Settings, chosen: Format, names: Sequence[str]) -> dict[str, Any]:
+def options_in_force(plan: Plan, *, actual_ms: float) -> dict[str, Any]:
     """Every option as it was applied, JSON-ready; what does not apply is left out.
 
+    With refine=auto: the refinement that was chosen, and under ``auto`` what it was expected to take and took.
+
     Args:
-        names: The labels that ``classes`` was understood as; ``auto`` or ``none`` where it was that.
+        actual_ms: What refinement took.
     """
+    options, choice = plan.options, plan.choice
     in_force = {
-        "classes": list(names),
+        "classes": list(plan.asked),
         "pick": str(options.pick) if len(options.classes) > 1 else None,
-        **settings.model_dump(mode="json"),
+        **plan.settings.model_dump(mode="json"),
+        "auto": {"budget_ms": choice.asked_ms, "estimated_ms": round(choice.estimated_ms, 3), "actual_ms": actual_ms}
+        if choice
+        else None,
         "box": options.box.as_list() if options.box else None,
-        "format": str(chosen),
+        "format": str(plan.format),
     }
     return {name: value for name, value in in_force.items() if value is not None}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -14,8 +14,11 @@ from weakseg.options import (
     LEAST_CRF_COLOUR_RGB,
     LEAST_CRF_COLOUR_SIGMA,
     LEAST_CRF_SMOOTH_SIGMA,
+    MAX_BUDGET_MS,
     MAX_CRF_STEPS,
     MAX_RIVALS,
+    CrfEngineName,
+    GrabCutEngine,
     GrabCutMode,
     Levels,
     Options,
@@ -58,6 +61,7 @@ class CrfSettings(_Strict):
     Lengths are fractions of the long side, so that one setting suits small and large photos.
     """
 
+    engine: CrfEngineName = Field(CrfEngineName.FAST, description="How exactly it is computed")
     steps: int = Field(10, ge=1, le=MAX_CRF_STEPS)
     confidence: float = Field(14.0, gt=0, le=200, description="a of the unary sigmoid(a (map - threshold))")
     smooth_sigma: float = Field(0.006, ge=LEAST_CRF_SMOOTH_SIGMA, le=1, description="Reach of the smoothness kernel")
@@ -69,14 +73,55 @@ class CrfSettings(_Strict):
     colour_weight: float = Field(5.0, ge=0, le=100)
 
 
+class GuidedSettings(_Strict):
+    """The guided filter (He, Sun & Tang, ECCV 2010): the map, smoothed wherever the photo's colour is even."""
+
+    radius: float = Field(0.04, gt=0, le=0.5, description="A fraction of the long side")
+    eps: float = Field(1e-3, gt=0, le=1, description="Variance of colours in [0, 1] that still counts as even")
+
+
+class Candidate(_Strict):
+    """A refinement that refine=auto may choose; engines are the task's where not given."""
+
+    refine: Refine
+    crf_engine: CrfEngineName | None = None
+    grabcut_engine: GrabCutEngine | None = None
+
+    @model_validator(mode="after")
+    def _engines_fit(self) -> Candidate:
+        if (self.crf_engine and not self.refine.has_crf) or (self.grabcut_engine and not self.refine.cuts):
+            raise ValueError(f"{self.refine} has no step for this engine")
+        return self
+
+
+_RANKING = (  # of maps that need no smoothing, and of those that do; from docs/results/pareto.md
+    Candidate(refine=Refine.CRF_GRABCUT, crf_engine=CrfEngineName.FAST),
+    Candidate(refine=Refine.CRF, crf_engine=CrfEngineName.FAST),
+    Candidate(refine=Refine.CRF, crf_engine=CrfEngineName.FASTEST),
+    Candidate(refine=Refine.GUIDED),
+)
+_SMOOTH_RANKING = (
+    Candidate(refine=Refine.GAUSSIAN_CRF_GRABCUT, crf_engine=CrfEngineName.FAST),
+    Candidate(refine=Refine.GAUSSIAN_CRF, crf_engine=CrfEngineName.FAST),
+    Candidate(refine=Refine.GAUSSIAN_CRF, crf_engine=CrfEngineName.FASTEST),
+    Candidate(refine=Refine.GAUSSIAN_GUIDED),
+    Candidate(refine=Refine.GAUSSIAN),
+)
+
+
 class Task(_Strict):
     """Defaults of one task: the whole photo (class task) or the inside of a box (object task)."""
 
     refine: Refine = Refine.GRABCUT
+    ranking: tuple[Candidate, ...] = Field(
+        (), description="What refine=auto chooses from, best first, before none; empty: the usual, see `candidates`"
+    )
     sigma: float = Field(0.02, gt=0, le=0.2, description="Of refine=gaussian, a fraction of the long side")
+    guided: GuidedSettings = GuidedSettings()
     crf: CrfSettings = CrfSettings()
     crf_levels: Levels = Field((0.1, 0.5, 0.9), description="GrabCut's levels where a CRF's probability feeds it")
     refine_thresholds: dict[Refine, Unit] = Field({}, description="t of a refine that wants another than `threshold`")
+    grabcut_engine: GrabCutEngine = GrabCutEngine.FAST
     grabcut_mode: GrabCutMode | Levels = GrabCutMode.PF_PB
     iterations: int = Field(1, ge=1, le=20)
     threshold: Unit = Field(0.3, description="t of refine=none")
@@ -84,9 +129,14 @@ class Task(_Strict):
         PAPER_THRESHOLDS, description="t of each GrabCut mode; the paper's where one is not given"
     )
 
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What refine=auto chooses from, best first: the ranking, or the usual one for maps of this kind, and none."""
+        usual = _SMOOTH_RANKING if self.refine.smooths else _RANKING
+        return (*(self.ranking or usual), Candidate(refine=Refine.NONE))
+
     def threshold_of(self, refine: Refine) -> float:
         """t: where the map is cut, or where the CRF's unary is undecided. GrabCut after it does not change it."""
-        before = Refine.of(smooths=refine.smooths, has_crf=refine.has_crf, cuts=False)
+        before = Refine.of(smooths=refine.smooths, guides=refine.guides, has_crf=refine.has_crf)
         return self.refine_thresholds.get(refine, self.refine_thresholds.get(before, self.threshold))
 
     @field_validator("grabcut_mode", "crf_levels")
@@ -106,11 +156,21 @@ class Settings(_Strict):
     refine: Refine
     subtract_classes: int | None = None  # None where the model subtracts none
     sigma: float | None = None  # None without gaussian
+    guided: GuidedSettings | None = None  # None without guided
     crf: CrfSettings | None = None  # None without crf
+    grabcut_engine: GrabCutEngine | None = None  # None without grabcut
     grabcut_mode: GrabCutMode | Levels | None = None  # None without grabcut and with naked GrabCut
     levels: Levels | None = None  # (t0, t1, t2); None without grabcut and with naked GrabCut
     iterations: int | None = None  # None without grabcut
     threshold: float | None = None  # None where levels alone decide
+
+
+class Sides(NamedTuple):
+    """At which long side each step runs at most, in pixels."""
+
+    guided: int
+    crf: int
+    grabcut: int
 
 
 class ModelCard(_Strict):
@@ -127,8 +187,12 @@ class ModelCard(_Strict):
     parity: dict[str, Any] = Field({}, description="Largest differences found at export, and the tolerance")
     made_of: str = Field("", description="Fingerprint of what `./scripts/serve` made it of; empty: somebody else did")
     runtime: Literal["onnx", "torchscript"] = "onnx"
-    threads: int = Field(1, ge=1, description="Threads per worker, for the network and for GrabCut")
-    refine_side: int = Field(500, ge=32, description="CRF and GrabCut run at this long side at most, pixels")
+    threads: int = Field(1, ge=1, description="Threads per worker: the network's, and refinements side by side")
+    refine_side: int = Field(500, ge=32, description="Refinement runs at this long side at most, pixels")
+    guided_side: int | None = Field(None, ge=32, description="Of the guided filter; none: refine_side")
+    crf_side: int | None = Field(None, ge=32, description="Of the CRF; none: refine_side")
+    grabcut_side: int | None = Field(None, ge=32, description="Of GrabCut; none: refine_side")
+    budget_ms: float = Field(50.0, gt=0, le=MAX_BUDGET_MS, description="Of refine=auto, where a request sends none")
     box_context: float | None = Field(
         None, ge=0, description="They see this much around a box, as a fraction of its sides; none: the whole photo"
     )
@@ -151,23 +215,45 @@ class ModelCard(_Strict):
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(self.classes, self.groups)
 
+    @property
+    def sides(self) -> Sides:
+        asked = Sides(self.guided_side or 0, self.crf_side or 0, self.grabcut_side or 0)
+        return Sides(*(side or self.refine_side for side in asked))
+
+    def task(self, options: Options) -> Task:
+        """Photo or box."""
+        return self.box_task if options.box is not None else self.photo_task
+
     def settings(self, options: Options) -> Settings:
         """The choices in force for one request: the caller's where given, else this card's.
+
+        With refine=auto those of the best refinement; see `ranking`.
 
         Raises:
             OptionValueError: classes are to be subtracted, and this model cannot.
         """
-        task = self.box_task if options.box is not None else self.photo_task
+        if options.is_auto:
+            return self.ranking(options)[0]
+        task = self.task(options)
         if options.classes == ("none",):
-            return Settings(refine=Refine.GRABCUT, iterations=options.iterations or task.iterations)
-        refine = options.refine or _implied_refine(options, task.refine)
+            engine = options.grabcut_engine or task.grabcut_engine
+            return Settings(
+                refine=Refine.GRABCUT, grabcut_engine=engine, iterations=options.iterations or task.iterations
+            )
+        refine = options.refine if isinstance(options.refine, Refine) else _implied_refine(options, task.refine)
         return Settings(
             refine=refine,
             subtract_classes=self._subtracted(options),
             sigma=(options.sigma or task.sigma) if refine.smooths else None,
+            guided=_choose_guided(options, task.guided) if refine.guides else None,
             crf=_choose_crf(options, task.crf) if refine.has_crf else None,
             **_choose_cut(options, task, refine),
         )
+
+    def ranking(self, options: Options) -> tuple[Settings, ...]:
+        """What refine=auto chooses from, best first: the settings of each of the task's candidates."""
+        asked = ({"budget_ms": None, **candidate.model_dump()} for candidate in self.task(options).candidates())
+        return tuple(self.settings(options.model_copy(update=fields)) for fields in asked)
 
     def _subtracted(self, options: Options) -> int | None:
         if options.subtract_classes is None:
@@ -194,14 +280,19 @@ class ModelCard(_Strict):
 
 
 def _implied_refine(options: Options, refine: Refine) -> Refine:
-    """The steps for which an option was sent. ``sigma`` adds to the card's; options of CRF or GrabCut replace both.
+    """The steps for which an option was sent. ``sigma`` adds to the card's; options of another step replace the rest.
 
     So ``threshold`` is GrabCut's where a GrabCut mode is sent, whatever the card does by default.
     """
-    has_crf, cuts = options.asks_for("crf"), options.asks_for("grabcut")
-    if not (has_crf or cuts):
-        has_crf, cuts = refine.has_crf, refine.cuts
-    return Refine.of(smooths=refine.smooths or options.asks_for("gaussian"), has_crf=has_crf, cuts=cuts)
+    guides, has_crf, cuts = (options.asks_for(step) for step in ("guided", "crf", "grabcut"))
+    if not (guides or has_crf or cuts):
+        guides, has_crf, cuts = refine.guides, refine.has_crf, refine.cuts
+    smooths = refine.smooths or options.asks_for("gaussian")
+    return Refine.of(smooths=smooths, guides=guides, has_crf=has_crf, cuts=cuts)
+
+
+def _choose_guided(options: Options, guided: GuidedSettings) -> GuidedSettings:
+    return GuidedSettings(radius=options.guided_radius or guided.radius, eps=options.guided_eps or guided.eps)
 
 
 def _choose_crf(options: Options, crf: CrfSettings) -> CrfSettings:
@@ -210,7 +301,7 @@ def _choose_crf(options: Options, crf: CrfSettings) -> CrfSettings:
 
 
 def _choose_cut(options: Options, task: Task, refine: Refine) -> dict[str, Any]:
-    """Threshold, and GrabCut's mode, levels and iterations.
+    """Threshold, and GrabCut's engine, mode, levels and iterations.
 
     With a CRF ``threshold`` is the CRF's; else it is GrabCut's, if that runs; else the map is cut at it.
     """
@@ -219,7 +310,11 @@ def _choose_cut(options: Options, task: Task, refine: Refine) -> dict[str, Any]:
     if not refine.cuts:
         return {"threshold": threshold}
     mode = options.grabcut_mode or (task.crf_levels if refine.has_crf else task.grabcut_mode)
-    cut = {"iterations": options.iterations or task.iterations, "threshold": threshold if refine.has_crf else None}
+    cut = {
+        "grabcut_engine": options.grabcut_engine or task.grabcut_engine,
+        "iterations": options.iterations or task.iterations,
+        "threshold": threshold if refine.has_crf else None,
+    }
     asked = None if refine.has_crf else asked
     if isinstance(mode, GrabCutMode):
         t = task.mode_thresholds[mode] if asked is None else asked

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,8 +27,13 @@ LEAST_CRF_COLOUR_RGB = 1.0
 # Masks x CRF steps per request. Noise of 500 x 500 pixels at the narrowest kernels, on one core: 4 masks in 50 steps
 # take 11.5 CPU-seconds (20 in 10: 7.8), some 2.9 of them for setting up the lattices, whatever the masks and the steps.
 MAX_CRF_WORK = 200
+MAX_BUDGET_MS = 60_000.0
+AUTO: Final = "auto"  # refine=auto: whatever fits the budget
 
 Levels = tuple[float, float, float]
+
+
+STEPS = ("gaussian", "guided", "crf", "grabcut")
 
 
 class Refine(StrEnum):
@@ -36,22 +41,32 @@ class Refine(StrEnum):
 
     NONE = "none"
     GAUSSIAN = "gaussian"
+    GUIDED = "guided"
     CRF = "crf"
     GRABCUT = "grabcut"
+    GAUSSIAN_GUIDED = "gaussian+guided"
     GAUSSIAN_CRF = "gaussian+crf"
     GAUSSIAN_GRABCUT = "gaussian+grabcut"
+    GUIDED_GRABCUT = "guided+grabcut"
     CRF_GRABCUT = "crf+grabcut"
+    GAUSSIAN_GUIDED_GRABCUT = "gaussian+guided+grabcut"
     GAUSSIAN_CRF_GRABCUT = "gaussian+crf+grabcut"
 
     @classmethod
-    def of(cls, *, smooths: bool, has_crf: bool, cuts: bool) -> Refine:
-        steps = [name for name, wanted in (("gaussian", smooths), ("crf", has_crf), ("grabcut", cuts)) if wanted]
-        return cls("+".join(steps) or "none")
+    def of(cls, *, smooths: bool = False, guides: bool = False, has_crf: bool = False, cuts: bool = False) -> Refine:
+        """The refinement of these steps; a guided filter and a CRF do the same work, so there is none of both."""
+        wanted = {"gaussian": smooths, "guided": guides, "crf": has_crf, "grabcut": cuts}
+        return cls("+".join(step for step in STEPS if wanted[step]) or "none")
 
     @property
     def smooths(self) -> bool:
         """Whether the map is smoothed by a Gaussian first."""
         return "gaussian" in self
+
+    @property
+    def guides(self) -> bool:
+        """Whether a guided filter draws the map to the photo's edges."""
+        return "guided" in self
 
     @property
     def has_crf(self) -> bool:
@@ -229,12 +244,23 @@ class Options(BaseModel):
         ),
     ] = Pick.ALL
     refine: Annotated[
-        Refine | None,
+        Refine | Literal["auto"] | None,
         BeforeValidator(_steps),
         Field(
             description="`none`: the map, cut at the threshold; or steps joined by `+` in this order: `gaussian` "
-            "(smooth the map), `crf` (dense CRF), `grabcut`, such as `gaussian+crf`.",
-            json_schema_extra={"remedy": f"Send one of: {', '.join(Refine)}."},
+            "(smooth the map), `guided` (guided filter) or `crf` (dense CRF), `grabcut`, such as `gaussian+crf`; or "
+            "`auto`: the best that fits `budget_ms`.",
+            json_schema_extra={"remedy": f"Send one of: {', '.join(Refine)}, auto."},
+        ),
+    ] = None
+    budget_ms: Annotated[
+        float | None,
+        BeforeValidator(_not_bool),
+        _number(
+            "Milliseconds that `refine=auto` may spend on refinement; sent alone, it asks for `refine=auto`.",
+            f"Send a number above 0, and {MAX_BUDGET_MS:.0f} at most.",
+            gt=0,
+            le=MAX_BUDGET_MS,
         ),
     ] = None
     subtract_classes: Annotated[
@@ -255,6 +281,35 @@ class Options(BaseModel):
             "Send a number above 0, and 0.2 at most.",
             gt=0,
             le=0.2,
+        ),
+    ] = None
+    guided_radius: Annotated[
+        float | None,
+        BeforeValidator(_not_bool),
+        _number(
+            "Reach of the guided filter, as a fraction of the photo's long side, up to 0.5.",
+            "Send a number above 0, and 0.5 at most.",
+            gt=0,
+            le=0.5,
+        ),
+    ] = None
+    guided_eps: Annotated[
+        float | None,
+        BeforeValidator(_not_bool),
+        _number(
+            "How much colour may vary (variance, colours in [0, 1]) where the guided filter still smooths.",
+            "Send a number above 0, and 1 at most.",
+            gt=0,
+            le=1,
+        ),
+    ] = None
+    crf_engine: Annotated[
+        CrfEngineName | None,
+        BeforeValidator(_lower),
+        Field(
+            description="How exactly the CRF is computed: `exact`, `fast`, `fastest`, or `pydensecrf` (the reference, "
+            "many times slower, where it is installed).",
+            json_schema_extra={"remedy": f"Send one of: {', '.join(CrfEngineName)}."},
         ),
     ] = None
     crf_steps: Annotated[
@@ -326,6 +381,14 @@ class Options(BaseModel):
             json_schema_extra={"remedy": "Send pf_pb, f_pf, f_pb, or t0,t1,t2 with 0 <= t0 <= t1 <= t2 <= 1."},
         ),
     ] = None
+    grabcut_engine: Annotated[
+        GrabCutEngine | None,
+        BeforeValidator(_lower),
+        Field(
+            description="`fast`: GrabCut from coarse to fine; `opencv`: OpenCV's, the original.",
+            json_schema_extra={"remedy": f"Send one of: {', '.join(GrabCutEngine)}."},
+        ),
+    ] = None
     iterations: Annotated[
         int | None,
         BeforeValidator(_not_bool),
@@ -364,18 +427,25 @@ class Options(BaseModel):
         ),
     ] = None
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether the refinement is to be chosen by what it costs."""
+        return self.refine == AUTO or (self.refine is None and self.budget_ms is not None)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.classes == ("none",):
             self._check_naked()
-        feeds_crf = self.asks_for("crf") or (self.refine is not None and self.refine.has_crf)
+        elif self.is_auto:
+            self._check_auto()
+        elif self.refine is not None:
+            self._check_steps()
+        elif self.asks_for("guided") and self.asks_for("crf"):
+            name = self._sent("guided")[0]
+            raise ValueError(f"{name}: a guided filter and a CRF exclude each other.|Send options of one of the two.")
+        feeds_crf = self.asks_for("crf") or (isinstance(self.refine, Refine) and self.refine.has_crf)
         if isinstance(self.grabcut_mode, tuple) and self.threshold is not None and not feeds_crf:
             raise ValueError("threshold: grabcut_mode=t0,t1,t2 sets every level already.|Send one of the two.")
-        if self.refine is not None:
-            for step, names in STEP_OPTIONS.items():
-                self._refuse(
-                    names if step not in self.refine else (), f"refine={self.refine} does not run {step}", step
-                )
         return self
 
     def _check_naked(self) -> None:
@@ -384,24 +454,44 @@ class Options(BaseModel):
             raise ValueError("classes: 'none' means GrabCut alone, which needs a box.|Send box=x0,y0,x1,y1 too.")
         if self.refine not in (None, Refine.GRABCUT):
             raise ValueError(f"refine: classes=none is GrabCut alone, not {self.refine}.|Send refine=grabcut.")
-        for name in ("grabcut_mode", "threshold", "subtract_classes", *STEP_OPTIONS["gaussian"], *STEP_OPTIONS["crf"]):
+        of_maps = [name for step in ("gaussian", "guided", "crf") for name in STEP_OPTIONS[step]]
+        for name in ("budget_ms", "grabcut_mode", "threshold", "subtract_classes", *of_maps):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name}: classes=none has no map to apply it to.|Send classes, or leave it out.")
 
-    def _refuse(self, names: tuple[str, ...], why: str, step: str) -> None:
-        for name in names:
+    def _check_auto(self) -> None:
+        """refine=auto: steps and settings are the card's."""
+        for name in ("threshold", *(name for step in STEPS for name in STEP_OPTIONS[step])):
             if getattr(self, name) is not None:
-                raise ValueError(f"{name}: {why}.|Send a refine with {step}, such as refine={step}.")
+                raise ValueError(
+                    f"{name}: refine=auto chooses the steps and their settings.|Send a refine other than auto, without "
+                    "budget_ms, or leave it out."
+                )
+
+    def _check_steps(self) -> None:
+        """No option of a step that does not run."""
+        if self.budget_ms is not None:
+            raise ValueError(f"budget_ms: refine={self.refine} takes the time it takes.|Send refine=auto.")
+        for step in STEPS:
+            if step not in str(self.refine) and (sent := self._sent(step)):
+                raise ValueError(
+                    f"{sent[0]}: refine={self.refine} does not run {step}."
+                    f"|Send a refine with {step}, such as refine={step}."
+                )
 
     def asks_for(self, step: str) -> bool:
         """Whether an option of this step of refinement was sent."""
-        return any(getattr(self, name) is not None for name in STEP_OPTIONS[step])
+        return bool(self._sent(step))
+
+    def _sent(self, step: str) -> list[str]:
+        return [name for name in STEP_OPTIONS[step] if getattr(self, name) is not None]
 
 
 STEP_OPTIONS: dict[str, tuple[str, ...]] = {
     "gaussian": ("sigma",),
+    "guided": tuple(name for name in Options.model_fields if name.startswith("guided_")),
     "crf": tuple(name for name in Options.model_fields if name.startswith("crf_")),
-    "grabcut": ("grabcut_mode", "iterations"),
+    "grabcut": ("grabcut_engine", "grabcut_mode", "iterations"),
 }
 OPTION_NAMES: tuple[str, ...] = tuple(Options.model_fields)
 

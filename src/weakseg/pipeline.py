@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,45 +24,23 @@ from weakseg.answer import (
     options_in_force,
 )
 from weakseg.card import ModelCard, Settings
-from weakseg.codec.decode import Limits, decode_image
-from weakseg.doubts import find_doubts
+from weakseg.codec.decode import Limits, decode_photo
 from weakseg.errors import MissingImageError, OptionValueError, RequestError
-from weakseg.options import MAX_CRF_WORK, MAX_CUTS, MAX_PASSES, Format, Options, Pick, parse_options
+from weakseg.finisher import Draft, Finisher
+from weakseg.options import MAX_PASSES, CrfEngineName, Format, Options, Pick, parse_options
+from weakseg.plan import Plan
 from weakseg.preprocess import prepare
 from weakseg.query import best_ranks, join_queries, split_queries
-from weakseg.refine.refine import cut_box, refine_maps
+from weakseg.refine.crf import find_engine
 from weakseg.runtime import Runtime
-from weakseg.types import (
-    Answer,
-    Box,
-    Geometry,
-    GraphOutput,
-    Query,
-    RawRequest,
-    Rgb,
-    Segment,
-    Segmentation,
-)
+from weakseg.side_by_side import SideBySide
+from weakseg.types import Answer, Box, Geometry, GraphOutput, Query, RawRequest, Rgb, Segmentation
+from weakseg.work import check_settings, check_work, find_excess
 
 log = logging.getLogger(__name__)
 
 AUTO_LABELS = 5  # classes=auto answers with at most this many labels
-TOP_SCORES = 5
 BATCH_DEADLINE_S = 60.0  # half of the time after which TorchServe replaces a worker that does not answer
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A request that was found valid: all that the stages after it need."""
-
-    rgb: Rgb  # (H, W, 3)
-    options: Options
-    settings: Settings
-    format: Format
-    asked: tuple[str, ...]  # what ``classes`` was understood as: label names, or auto or none
-    query: Query | None  # of this photo alone, B = 1; None for naked GrabCut
-    network_input: NDArray[np.uint8] | None  # (h, w, 3); None for naked GrabCut
-    geometry: Geometry
 
 
 @dataclass(slots=True)
@@ -72,6 +51,8 @@ class Job:
     arrived: float
     plan: Plan | None = None
     output: GraphOutput | None = None  # of this photo alone, B = 1; None for naked GrabCut
+    draft: Draft | None = None  # where CRFs of a batch are solved together, with its
+    solution: NDArray[np.float32] | None = None  # (L, Hb, Wb)
     answer: Answer | None = None
     timings_ms: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("decode", "network", "refine"), 0.0))
 
@@ -93,6 +74,13 @@ class Pipeline:
         self.vocabulary = card.vocabulary()
         self._rankable = np.flatnonzero(self.vocabulary.rankable())
         self._provenance = Provenance.of(card, runtime)
+        self._finisher = Finisher(card)
+        self._side_by_side = SideBySide(card.threads)
+        self._solves_together = runtime.device != "cpu"  # a GPU wants batches, cores want neighbours
+
+    def warm_up(self) -> None:
+        """What the first requests would have to wait for: the card's engines, and the costs behind refine=auto."""
+        self._finisher.costs()
 
     def answer(self, requests: Sequence[RawRequest | RequestError]) -> list[Answer]:
         """Answer a batch, in the order of the requests. No request makes this raise.
@@ -101,9 +89,11 @@ class Pipeline:
         """
         arrived = time.perf_counter()
         jobs = [Job(request, arrived) for request in requests]
-        _each(jobs, self._read)
+        self._each(jobs, self._read)
         self._run_network(jobs)
-        _each(jobs, self._finish)
+        if self._solves_together:
+            self._solve_together(jobs)
+        self._each(jobs, self._finish)
         return [job.answer or encode_error(None) for job in jobs]
 
     def segment(self, photos: Sequence[Rgb], options: Sequence[Options]) -> list[Segmentation]:
@@ -121,6 +111,10 @@ class Pipeline:
             outputs.update(zip(members, self.forward([plans[index] for index in members]), strict=True))
         return [self.finish(plan, outputs.get(index)) for index, plan in enumerate(plans)]
 
+    def _each(self, jobs: Iterable[Job], step: Callable[[Job], None]) -> None:
+        """Run one stage for every unfinished job, side by side where the worker has several cores."""
+        self._side_by_side.each(partial(_attempt, step), [job for job in jobs if job.answer is None])
+
     def _read(self, job: Job) -> None:
         started = time.perf_counter()
         request, job.request = job.request, None
@@ -135,27 +129,53 @@ class Pipeline:
                 field="image",
                 remedy="Send the picture as the body, as multipart field 'image', or as base64 in JSON field 'image'.",
             )
-        job.plan = self.plan(decode_image(request.image, self.limits), options, chosen)
+        photo = decode_photo(request.image, self.limits, least_px=self._least_px(options, chosen))
+        job.plan = self.plan(photo.rgb, options, chosen, photo_hw=photo.hw)
         job.timings_ms["decode"] = _ms_since(started)
 
-    def plan(self, rgb: Rgb, options: Options, chosen: Format = Format.MASK) -> Plan:
+    def _least_px(self, options: Options, chosen: Format) -> int | None:
+        """How small the photo may be decoded: where nothing is drawn on it or cut out of it, as small as it is used."""
+        if options.box is not None or chosen in (Format.CUTOUT, Format.OVERLAY, Format.HEATMAP):
+            return None
+        return max(self.card.preprocessing.height, self.card.preprocessing.width, *self.card.sides)
+
+    def plan(
+        self,
+        rgb: Rgb,
+        options: Options,
+        chosen: Format = Format.MASK,
+        *,
+        photo_hw: tuple[int, int] | None = None,
+    ) -> Plan:
         """Whatever is wrong with a decoded request is found here, before the network runs.
 
+        Args:
+            rgb: (h, w, 3) uint8.
+            photo_hw: H and W of the photo, where it was decoded smaller than it is.
         Raises:
             RequestError: an unknown class, a box outside the photo.
         """
         settings = self.card.settings(options)
+        check_settings(settings)
         if options.box is not None:
             _check_box(options.box, rgb)
         if options.classes == ("none",):
-            geometry = Geometry((rgb.shape[0], rgb.shape[1]))
+            geometry = Geometry(photo_hw or (rgb.shape[0], rgb.shape[1]))
             return Plan(rgb, options, settings, chosen, options.classes, None, None, geometry)
         among = self._among(options)
         query = self._query(options, settings, among)
         asked = options.classes if options.classes == ("auto",) else tuple(self.vocabulary.names[i] for i in among)
-        _check_work(settings, query, self._pulls_back)
+        ranking = self._ranking(options, query)
+        settings = ranking[-1] if ranking else settings  # the cheapest, until there is a choice
+        check_work(settings, query, pulls_back=self._pulls_back)
         network_input, geometry = prepare(rgb, self.card.preprocessing)
-        return Plan(rgb, options, settings, chosen, asked, query, network_input, geometry)
+        geometry = geometry if photo_hw is None else Geometry(photo_hw)
+        return Plan(rgb, options, settings, chosen, asked, query, network_input, geometry, ranking)
+
+    def _ranking(self, options: Options, query: Query) -> tuple[Settings, ...]:
+        """What refine=auto may choose from: whatever is no excess for one request. Empty without auto."""
+        ranking = self.card.ranking(options) if options.is_auto else ()
+        return tuple(settings for settings in ranking if find_excess(settings, query.labels.shape[1]) is None)
 
     def _among(self, options: Options) -> NDArray[np.int64]:
         """(M,): the labels asked for, or those that compete where none is named."""
@@ -230,17 +250,54 @@ class Pipeline:
     def _is_late(self, job: Job, now: float) -> bool:
         return now - job.arrived > self.batch_deadline_s
 
-    def _finish(self, job: Job) -> None:
-        """Refine and encode, job by job: what one photo needs is gone before the next one comes."""
+    def _solve_together(self, jobs: Sequence[Job]) -> None:
+        """The CRFs of a batch as one batch. Where that fails, each job solves its own."""
+        self._each((job for job in jobs if job.output is not None), self._draft)
+        posed: dict[CrfEngineName, list[Job]] = defaultdict(list)
+        for job in jobs:
+            if job.answer is None and job.draft is not None and job.draft.plan.settings.crf is not None:
+                posed[job.draft.plan.settings.crf.engine].append(job)
+        for name, members in posed.items():
+            started = time.perf_counter()
+            problems = [job.draft.refinement.problem for job in members if job.draft]
+            try:
+                solutions = find_engine(name)([problem for problem in problems if problem])
+            except Exception:
+                log.exception("%d CRFs could not be solved together", len(members))
+                continue
+            for job, solution in zip(members, solutions, strict=True):
+                job.solution = solution
+                job.timings_ms["refine"] += _ms_since(started)
+
+    def _draft(self, job: Job) -> None:
+        """The first half of refinement."""
         started = time.perf_counter()
-        if self._is_late(job, started):
-            job.answer = encode_late()
-            return
         plan, output, job.plan, job.output = job.plan, job.output, None, None
         assert plan is not None
-        segmentation = self.finish(plan, output)
-        job.timings_ms["refine"] = _ms_since(started)
-        in_force = options_in_force(plan.options, plan.settings, plan.format, plan.asked)
+        assert output is not None
+        left_ms = (job.arrived + self.batch_deadline_s - started) * 1000
+        job.draft = self._finisher.draft(plan, output, left_ms=left_ms)
+        job.timings_ms["refine"] += _ms_since(started)
+
+    def _finish(self, job: Job) -> None:
+        """Refine and encode, job by job: what one photo needs is gone before the next one comes."""
+        if self._is_late(job, time.perf_counter()):
+            job.answer = encode_late()
+            return
+        if job.output is not None:
+            self._draft(job)
+        started = time.perf_counter()
+        plan, draft, solution = job.plan, job.draft, job.solution
+        job.plan = job.draft = job.solution = None
+        if draft is None:
+            assert plan is not None
+            segmentation = self._finisher.cut_box(plan)
+        else:
+            plan = draft.plan
+            solution = draft.refinement.solve() if solution is None else solution
+            segmentation = self._finisher.complete(draft, solution)
+        job.timings_ms["refine"] = round(job.timings_ms["refine"] + _ms_since(started), 3)
+        in_force = options_in_force(plan, actual_ms=job.timings_ms["refine"])
         job.answer = encode_answer(
             segmentation, in_force, plan.format, self._provenance, job.timings_ms, since=job.arrived
         )
@@ -248,95 +305,20 @@ class Pipeline:
     def finish(self, plan: Plan, output: GraphOutput | None) -> Segmentation:
         """Refine what the network said (None: naked GrabCut). A plan may be finished again with other settings."""
         if output is None:
-            return self._cut_box(plan)
-        scores, chosen, maps = output.scores[0], output.chosen[0], output.maps[0]  # (L,) (K,) (K, h', w')
-        kept = self._kept(plan.options, scores[chosen])
-        chosen, maps = chosen[kept], maps[kept]
-        names = tuple(self.vocabulary.names[index] for index in chosen)
-        refined = refine_maps(
-            plan.rgb,
-            maps,
-            plan.geometry,
-            plan.settings,
-            names,
-            scores[chosen].tolist(),
-            box=plan.options.box,
-            context=self.card.box_context,
-            side=self.card.refine_side,
-        )
-        segments = tuple(
-            Segment(name, int(index), float(scores[index]), value)
-            for value, (name, index) in enumerate(zip(names, chosen, strict=True), start=1)
-        )
-        warnings = refined.warnings + find_doubts(refined.label_map, segments)
-        return Segmentation(
-            plan.rgb, refined.label_map, maps, plan.geometry, segments, self._top_scores(scores), warnings
-        )
-
-    def _kept(self, options: Options, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which of the maps asked for are answered: (K,) scores to (K,) bool, at least one True."""
-        if options.classes != ("auto",):
-            return np.ones(len(scores), bool)
-        best = np.zeros(len(scores), bool)
-        best[scores.argmax()] = True
-        return best | (scores >= self.card.tag_threshold)
-
-    def _cut_box(self, plan: Plan) -> Segmentation:
-        """Naked GrabCut."""
-        assert plan.options.box is not None
-        refined = cut_box(
-            plan.rgb,
-            plan.geometry,
-            plan.options.box,
-            iterations=plan.settings.iterations or 1,
-            context=self.card.box_context,
-            side=self.card.refine_side,
-        )
-        segments = (Segment("object", -1, None, 1),)
-        no_maps = np.zeros((0, 0, 0), np.float32)
-        warnings = refined.warnings + find_doubts(refined.label_map, segments)
-        return Segmentation(plan.rgb, refined.label_map, no_maps, plan.geometry, segments, (), warnings)
-
-    def _top_scores(self, scores: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
-        best = self._rankable[np.argsort(-scores[self._rankable], kind="stable")[:TOP_SCORES]]
-        return tuple((self.vocabulary.names[index], float(scores[index])) for index in best)
+            return self._finisher.cut_box(plan)
+        draft = self._finisher.draft(plan, output)
+        return self._finisher.complete(draft, draft.refinement.solve())
 
 
-def _each(jobs: Iterable[Job], step: Callable[[Job], None]) -> None:
-    """Run one stage for every unfinished job; a job that fails is finished by its error."""
-    for job in jobs:
-        if job.answer is not None:
-            continue
-        try:
-            step(job)
-        except RequestError as error:
-            job.answer = encode_error(error)
-        except Exception:
-            log.exception("a request failed")
-            job.answer = encode_error(None)
-
-
-def _check_work(settings: Settings, query: Query, pulls_back: bool) -> None:
-    """A worker belongs to one request for seconds, not for minutes."""
-    masks, rivals = query.labels.shape[1], query.rivals.shape[1]
-    if pulls_back and masks + rivals > MAX_PASSES:
-        raise OptionValueError(
-            f"{masks} classes less {rivals} others are more than {MAX_PASSES} backward passes.",
-            field="subtract_classes",
-            remedy=f"Send fewer classes, or a smaller number to subtract: their sum may be {MAX_PASSES} at most.",
-        )
-    if settings.iterations is not None and masks * settings.iterations > MAX_CUTS:
-        raise OptionValueError(
-            f"{masks} classes with {settings.iterations} iterations each are more than {MAX_CUTS} cuts.",
-            field="iterations",
-            remedy=f"Send fewer classes or iterations: their product may be {MAX_CUTS} at most.",
-        )
-    if settings.crf is not None and masks * settings.crf.steps > MAX_CRF_WORK:
-        raise OptionValueError(
-            f"{masks} classes in a CRF of {settings.crf.steps} steps are too much work for one request.",
-            field="crf_steps",
-            remedy=f"Send fewer classes or steps: their product may be {MAX_CRF_WORK} at most.",
-        )
+def _attempt(step: Callable[[Job], None], job: Job) -> None:
+    """One stage of one job; a job that fails is finished by its error."""
+    try:
+        step(job)
+    except RequestError as error:
+        job.answer = encode_error(error)
+    except Exception:
+        log.exception("a request failed")
+        job.answer = encode_error(None)
 
 
 def _check_box(box: Box, rgb: Rgb) -> None:

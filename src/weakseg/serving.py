@@ -46,6 +46,7 @@ class ModelWorker:
         gpu = properties.get("gpu_id") if torch.cuda.is_available() else None
         runtime = open_runtime(archive.card, archive.read_file, gpu=gpu)
         self._pipeline = Pipeline(archive.card, runtime)
+        self._pipeline.warm_up()
 
     def handle(self, rows: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
         """Answer a batch; status, content type and headers go to the context, by index."""

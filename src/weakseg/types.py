@@ -155,7 +155,7 @@ class Segment:
 class Segmentation:
     """The mask of one photo before it is encoded."""
 
-    rgb: Rgb  # (H, W, 3)
+    rgb: Rgb  # (H, W, 3); smaller where the photo was decoded smaller
     label_map: LabelMap  # (H, W)
     maps: Maps  # (K, h', w'), K >= 1; (0, 0, 0) for naked GrabCut, which has no map
     geometry: Geometry  # brings the maps to (H, W)

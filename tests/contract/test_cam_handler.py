@@ -202,6 +202,34 @@ def test_batched_answers_equal_single_ones(service: Service) -> None:
     assert len(set(batched)) == len(requests)
 
 
+def test_auto_says_what_it_chose(service: Service) -> None:
+    (reply,) = ask(service, form(photo(), budget_ms="30000"))
+    in_force = json.loads(reply.headers["X-Weakseg-Options"])
+    assert reply.status == 200
+    assert in_force["refine"] != "auto"
+    assert in_force["auto"]["budget_ms"] == 30000
+    assert 0 < in_force["auto"]["estimated_ms"] < 30000
+    assert in_force["auto"]["actual_ms"] == json.loads(reply.headers["X-Weakseg-Timings-Ms"])["refine"]
+
+
+def test_every_new_mistake_is_explained(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weakseg.work.find_spec", lambda name: None)  # as where pydensecrf is not installed
+    wrong: list[dict[str, str]] = [
+        {"crf_engine": "pydensecrf"},
+        {"crf_engine": "slow"},
+        {"grabcut_engine": "gimp"},
+        {"guided_radius": "0"},
+        {"guided_radius": "0.1", "crf_steps": "3"},
+        {"budget_ms": "none"},
+        {"budget_ms": "20", "refine": "crf"},
+        {"refine": "auto", "sigma": "0.1"},
+    ]
+    replies = ask(service, *(form(photo(), **sent) for sent in wrong), form(photo(), refine="guided"))
+    assert [reply.status for reply in replies] == [400] * len(wrong) + [200]
+    assert [reply.error["field"] for reply in replies[:-1]] == [*(next(iter(sent)) for sent in wrong[:-1]), "sigma"]
+    assert all(reply.error["remedy"] for reply in replies[:-1])
+
+
 def test_the_explanations_endpoint_answers_with_the_heat_map(service: Service) -> None:
     plain, explained, asked = ask(
         service, raw(photo()), raw(photo(), explain="True"), raw(photo(), x_weakseg_format="heatmap")

@@ -6,9 +6,11 @@ import yaml
 from pydantic import ValidationError
 
 from tests.helpers.fakes import make_card
-from weakseg.card import CARD_KEY, load_card, parse_card
+from weakseg.card import CARD_KEY, CrfSettings, GuidedSettings, Sides, load_card, parse_card
 from weakseg.errors import ModelCardError, OptionValueError
-from weakseg.options import Refine, parse_options
+from weakseg.options import CrfEngineName, Refine, parse_options
+
+NAKED = {"classes": "none", "box": "1,1,9,9"}
 
 TASKS: dict[str, Any] = {
     "photo_task": {"grabcut_mode": (0.1, 0.3, 0.8), "iterations": 2, "threshold": 0.35},
@@ -80,6 +82,11 @@ def test_threshold_and_levels_of_each_refinement(sent: dict[str, Any], expected:
         ("gaussian+crf", {"iterations": 2}, "gaussian+grabcut"),
         ("crf+grabcut", {"crf_colour_rgb": 9}, "crf"),
         ("crf+grabcut", {"threshold": 0.4}, "crf+grabcut"),
+        ("crf+grabcut", {"crf_engine": "exact"}, "crf"),
+        ("crf", {"grabcut_engine": "opencv"}, "grabcut"),
+        ("crf", {"guided_radius": 0.1}, "guided"),
+        ("guided", {"sigma": 0.01}, "gaussian+guided"),
+        ("gaussian+crf", {"guided_eps": 0.01, "iterations": 1}, "gaussian+guided+grabcut"),
     ],
 )
 def test_an_option_of_a_step_asks_for_that_step(of_card: str, sent: dict[str, Any], expected: str) -> None:
@@ -91,6 +98,72 @@ def test_crf_options_replace_single_fields_of_the_cards() -> None:
     assert settings.crf is not None
     assert (settings.crf.steps, settings.crf.confidence, settings.crf.colour_rgb) == (7, 20, 9)
     assert settings.sigma is None
+
+
+def test_engines_and_the_guided_filter_are_the_cards_unless_they_are_sent() -> None:
+    task = {"crf": {"engine": "exact"}, "grabcut_engine": "opencv", "guided": {"radius": 0.1, "eps": 0.01}}
+    card = make_card(photo_task=task, box_task=task)
+    assert make_card().settings(parse_options({"refine": "crf"})).crf == CrfSettings(engine=CrfEngineName.FAST)
+    both = card.settings(parse_options({"refine": "crf+grabcut"}))
+    assert both.crf is not None
+    assert (both.crf.engine, both.grabcut_engine, both.guided) == ("exact", "opencv", None)
+    sent = card.settings(parse_options({"refine": "crf+grabcut", "crf_engine": "fastest", "grabcut_engine": "fast"}))
+    assert sent.crf is not None
+    assert (sent.crf.engine, sent.grabcut_engine) == ("fastest", "fast")
+    assert card.settings(parse_options({"guided_eps": 0.5})).guided == GuidedSettings(radius=0.1, eps=0.5)
+    assert card.settings(parse_options(NAKED)).grabcut_engine == "opencv"
+
+
+def test_a_guided_map_is_cut_like_a_map() -> None:
+    card = make_card(
+        photo_task={"threshold": 0.3, "refine_thresholds": {"guided": 0.4}, "grabcut_mode": (0.1, 0.3, 0.7)}
+    )
+    assert card.settings(parse_options({"refine": "guided"})).threshold == 0.4
+    assert card.settings(parse_options({"refine": "gaussian+guided"})).threshold == 0.3
+    cut = card.settings(parse_options({"refine": "guided+grabcut"}))
+    assert (cut.levels, cut.threshold) == ((0.1, 0.3, 0.7), None)
+    assert card.settings(parse_options({"refine": "guided+grabcut", "threshold": 0.5})).levels == (0.1, 0.5, 0.7)
+
+
+def test_sides_of_steps_are_refine_side_unless_they_are_given() -> None:
+    assert make_card(refine_side=320).sides == Sides(320, 320, 320)
+    assert make_card(refine_side=320, crf_side=192).sides == Sides(320, 192, 320)
+    assert make_card(refine_side=320, guided_side=640).sides == Sides(640, 320, 320)
+    assert make_card(refine_side=320, grabcut_side=500).sides == Sides(320, 320, 500)
+
+
+RANKING: dict[str, Any] = {
+    "ranking": [{"refine": "crf+grabcut", "crf_engine": "exact"}, {"refine": "grabcut", "grabcut_engine": "opencv"}],
+    "crf": {"engine": "fastest", "steps": 3},
+    "refine_thresholds": {"crf": 0.6},
+}
+
+
+def test_auto_chooses_from_the_cards_ranking_and_none() -> None:
+    card = make_card(photo_task=RANKING)
+    options = parse_options({"budget_ms": 5})
+    ranking = card.ranking(options)
+    assert [settings.refine for settings in ranking] == ["crf+grabcut", "grabcut", "none"]
+    assert (
+        ranking[0]
+        == card.settings(options)
+        == card.settings(parse_options({"refine": "crf+grabcut", "crf_engine": "exact"}))
+    )
+    assert (ranking[0].threshold, ranking[1].grabcut_engine) == (0.6, "opencv")
+    assert len(card.ranking(parse_options({"budget_ms": 5, "box": "0,0,2,2"}))) > 3, "the box task has its own"
+
+
+def test_maps_that_are_smoothed_are_smoothed_by_auto_too() -> None:
+    for refine, smooths in (("crf", False), ("gaussian", True)):
+        card = make_card(photo_task={"refine": refine}, box_task=RANKING)
+        ranking = card.ranking(parse_options({"refine": "auto"}))
+        assert [settings.refine.smooths for settings in ranking[:-1]] == [smooths] * (len(ranking) - 1)
+        assert ranking[-1].refine is Refine.NONE
+
+
+def test_a_ranking_names_engines_of_steps_that_run() -> None:
+    with pytest.raises(ValidationError, match="no step for this engine"):
+        make_card(photo_task={"ranking": [{"refine": "guided", "crf_engine": "fast"}]})
 
 
 def test_only_a_model_that_subtracts_classes_takes_their_number() -> None:

@@ -120,10 +120,23 @@ def test_every_option_explains_itself() -> None:
 
 
 def test_every_order_of_steps_is_a_refinement() -> None:
-    for smooths, has_crf, cuts in itertools.product((False, True), repeat=3):
-        refine = Refine.of(smooths=smooths, has_crf=has_crf, cuts=cuts)
-        assert (refine.smooths, refine.has_crf, refine.cuts) == (smooths, has_crf, cuts)
-    assert len(Refine) == 8
+    """But a guided filter and a CRF exclude each other."""
+    found = set()
+    for smooths, soft, cuts in itertools.product((False, True), (None, "guided", "crf"), (False, True)):
+        steps = {"smooths": smooths, "guides": soft == "guided", "has_crf": soft == "crf", "cuts": cuts}
+        refine = Refine.of(**steps)
+        assert {name: getattr(refine, name) for name in steps} == steps
+        found.add(refine)
+    assert found == set(Refine)
+
+
+@pytest.mark.parametrize("sent", [{"refine": "AUTO"}, {"budget_ms": "12.5"}, {"refine": "auto", "budget_ms": 12.5}])
+def test_a_budget_alone_asks_for_auto(sent: dict[str, Any]) -> None:
+    options = parse_options(sent)
+    assert options.is_auto
+    assert options.budget_ms == (12.5 if "budget_ms" in sent else None)
+    assert not parse_options({"refine": "crf"}).is_auto
+    assert not Options().is_auto
 
 
 @pytest.mark.parametrize("sent", ["gaussian+crf", " Gaussian+CRF ", "gaussian + crf", "gaussian crf"])
@@ -146,6 +159,24 @@ def test_a_plus_may_arrive_as_a_space(sent: str) -> None:
         ({"crf_steps": True}, "crf_steps", "1 to 50"),
         ({"subtract_classes": 21}, "subtract_classes", "0 to 20"),
         ({"classes": "none", "box": "0,0,4,4", "crf_steps": 3}, "crf_steps", "leave it out"),
+        ({"classes": "none", "box": "0,0,4,4", "guided_eps": 0.1}, "guided_eps", "leave it out"),
+        ({"classes": "none", "box": "0,0,4,4", "budget_ms": 9}, "budget_ms", "leave it out"),
+        ({"classes": "none", "box": "0,0,4,4", "refine": "auto"}, "refine", "refine=grabcut"),
+        ({"refine": "guided+crf"}, "refine", "guided+grabcut"),
+        ({"refine": "crf", "guided_radius": 0.1}, "guided_radius", "refine=guided"),
+        ({"refine": "guided", "crf_engine": "exact"}, "crf_engine", "refine=crf"),
+        ({"refine": "crf", "grabcut_engine": "opencv"}, "grabcut_engine", "refine=grabcut"),
+        ({"guided_radius": 0.1, "crf_steps": 3}, "guided_radius", "one of the two"),
+        ({"guided_radius": 0}, "guided_radius", "above 0"),
+        ({"guided_eps": 1.1}, "guided_eps", "1 at most"),
+        ({"crf_engine": "slow"}, "crf_engine", "exact, fast, fastest, pydensecrf"),
+        ({"grabcut_engine": 3}, "grabcut_engine", "fast, opencv"),
+        ({"budget_ms": 0}, "budget_ms", "above 0"),
+        ({"budget_ms": "soon"}, "budget_ms", "above 0"),
+        ({"budget_ms": 10, "refine": "crf"}, "budget_ms", "refine=auto"),
+        ({"budget_ms": 10, "crf_engine": "fast"}, "crf_engine", "leave it out"),
+        ({"refine": "auto", "threshold": 0.4}, "threshold", "leave it out"),
+        ({"refine": "auto", "iterations": 1}, "iterations", "leave it out"),
     ],
 )
 def test_options_of_refinement_are_checked(raw: dict[str, object], field: str, remedy: str) -> None:

@@ -3,9 +3,11 @@
 import io
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,11 +15,15 @@ from PIL import Image
 
 from tests.helpers.fakes import FakeRuntime, make_card
 from weakseg.answer import MAX_ANSWER_BYTES
-from weakseg.codec.decode import Limits
+from weakseg.card import Candidate, Settings, Task
+from weakseg.codec.decode import Limits, Photo, decode_photo
 from weakseg.errors import MalformedBodyError
-from weakseg.options import parse_options
+from weakseg.options import CrfEngineName, parse_options
 from weakseg.pipeline import Pipeline
 from weakseg.query import join_queries, split_queries
+from weakseg.refine.costs import Work
+from weakseg.refine.crf import find_engine
+from weakseg.refine.densecrf.problem import CrfEngine, CrfProblem
 from weakseg.types import NO_LABEL, Answer, Query, RawRequest
 
 NAKED = {"classes": "none", "box": "1,1,9,9"}
@@ -341,6 +347,191 @@ def test_requests_late_in_a_slow_batch_are_sent_back_instead_of_losing_the_worke
     assert answer.status == 503
     assert answer.headers["Retry-After"] == "1"
     assert runtime.calls == [], "not even the network runs"
+
+
+def jpeg(rgb: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("refine", ["none", "guided", "crf", "crf+grabcut"])
+def test_a_large_jpeg_is_decoded_as_small_as_it_is_used_and_masked_at_its_own_size(
+    runtime: FakeRuntime, refine: str
+) -> None:
+    small = Pipeline(CARD.model_copy(update={"refine_side": 48}), runtime, Limits())
+    large = photo(480, 720)  # 48 x 72 are enough for this card
+    requests = [
+        RawRequest(encoded, {"classes": "tabby", "refine": refine, "format": chosen})
+        for encoded in (jpeg(large), png(large))
+        for chosen in ("mask", "cutout", "npz")
+    ]
+    answers = small.answer(requests)
+    reduced, full = pixels(answers[0]), pixels(answers[3])
+    assert reduced.shape == full.shape == (480, 720)
+    assert (reduced != full).mean() < 0.01
+    assert pixels(answers[1]).shape == (480, 720, 4)
+    with np.load(io.BytesIO(answers[2].body)) as arrays:
+        assert arrays["maps"].shape == (1, 480, 720)
+
+
+def test_what_is_drawn_on_a_photo_gets_all_its_pixels(runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    def spy(data: bytes, limits: Limits, *, least_px: int | None) -> Photo:
+        asked.append(least_px)
+        return decode_photo(data, limits, least_px=least_px)
+
+    monkeypatch.setattr("weakseg.pipeline.decode_photo", spy)
+    pipeline = Pipeline(CARD.model_copy(update={"refine_side": 40, "grabcut_side": 64}), runtime)
+    sent = [
+        {},
+        {"format": "json"},
+        {"format": "overlay"},
+        {"format": "cutout"},
+        {"format": "heatmap"},
+        {"box": "1,1,9,9"},
+    ]
+    ask(pipeline, *sent)
+    assert asked == [64, 64, None, None, None, None]
+
+
+def of_auto(answer: Answer) -> dict[str, Any]:
+    return dict(json.loads(answer.headers["X-Weakseg-Options"]))
+
+
+class FixedCosts:
+    """0.2 ms for none, 5 for a guided filter, 100 for GrabCut, by the label."""
+
+    def estimate_ms(self, settings: Settings, work: Work) -> float:
+        return {"none": 0.2, "guided": 5.0, "grabcut": 100.0}[settings.refine] * work.labels
+
+
+RANKED = CARD.model_copy(
+    update={"photo_task": Task(ranking=(Candidate(refine="grabcut"), Candidate(refine="guided")), threshold=0.5)}
+)
+
+
+@pytest.fixture
+def ranked(runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    monkeypatch.setattr("weakseg.finisher.measure_costs", lambda card: FixedCosts())
+    return Pipeline(RANKED, runtime)
+
+
+@pytest.mark.parametrize(
+    ("sent", "refine", "estimated_ms"),
+    [
+        ({"classes": "tabby", "budget_ms": 100}, "grabcut", 100),
+        ({"classes": "tabby", "budget_ms": 99.9}, "guided", 5),
+        ({"classes": "tabby", "refine": "auto"}, "guided", 5),  # the card's 50 ms
+        ({"classes": "tabby,dog", "budget_ms": 100}, "guided", 10),
+        ({"classes": "tabby", "budget_ms": 4}, "none", 0.2),
+        ({"classes": "tabby", "budget_ms": 0.1}, "none", 0.2),
+    ],
+)
+def test_auto_is_the_best_refinement_that_fits_the_budget(
+    ranked: Pipeline, sent: dict[str, Any], refine: str, estimated_ms: float
+) -> None:
+    (answer,) = ask(ranked, sent)
+    in_force = of_auto(answer)
+    told = in_force.pop("auto")
+    assert (answer.status, in_force["refine"]) == (200, refine)
+    assert (told["budget_ms"], told["estimated_ms"]) == (sent.get("budget_ms", 50), estimated_ms)
+    assert told["actual_ms"] == json.loads(answer.headers["X-Weakseg-Timings-Ms"])["refine"] > 0
+    warned = any("no refinement fits" in text for text in json.loads(answer.headers["X-Weakseg-Warnings"]))
+    assert warned == (refine == "none")
+    (asked,) = ask(ranked, {"classes": sent["classes"], "refine": refine})
+    assert answer.body == asked.body
+    assert in_force == of_auto(asked)
+
+
+def test_a_deadline_that_is_closer_than_the_budget_lowers_it(runtime: FakeRuntime, ranked: Pipeline) -> None:
+    hurried = Pipeline(RANKED, runtime, batch_deadline_s=0.09)
+    answers = (
+        ask(hurried, {"classes": "tabby", "budget_ms": 1000}),
+        ask(ranked, {"classes": "tabby", "budget_ms": 1000}),
+    )
+    assert [of_auto(answer)["refine"] for (answer,) in answers] == ["guided", "grabcut"]
+
+
+def test_auto_leaves_out_what_is_too_much_work(ranked: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weakseg.work.MAX_CUTS", 1)
+    fine, less = ask(ranked, {"classes": "tabby", "budget_ms": 900}, {"classes": "tabby,dog", "budget_ms": 900})
+    assert [of_auto(answer)["refine"] for answer in (fine, less)] == ["grabcut", "guided"]
+
+
+def test_auto_in_process(ranked: Pipeline) -> None:
+    (found,) = ranked.segment([photo()], [parse_options({"classes": "tabby", "budget_ms": 6})])
+    (guided,) = ranked.segment([photo()], [parse_options({"classes": "tabby", "refine": "guided"})])
+    assert np.array_equal(found.label_map, guided.label_map)
+
+
+def test_a_missing_reference_engine_is_explained(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weakseg.work.find_spec", lambda name: None)
+    fine, missing = ask(pipeline, {"refine": "crf"}, {"crf_engine": "pydensecrf"})
+    assert (fine.status, missing.status) == (200, 400)
+    error = json.loads(missing.body)["error"]
+    assert (error["code"], error["field"]) == ("option_invalid", "crf_engine")
+    assert "fast" in error["remedy"]
+
+
+def test_cores_side_by_side_answer_as_one_does(runtime: FakeRuntime, pipeline: Pipeline) -> None:
+    requests: list[Any] = [
+        {"classes": "tabby", "refine": "crf"},
+        {"classes": "cat,dog", "refine": "grabcut"},
+        RawRequest(b"not a picture"),
+        {"classes": "none", "box": "8,8,90,60"},
+        RawRequest(png(photo(33, 47)), {"format": "overlay", "refine": "guided"}),
+        {"classes": "nobody"},
+        {"refine": "crf+grabcut", "format": "cutout"},
+    ]
+    threads = cv2.getNumThreads()
+    many = Pipeline(CARD.model_copy(update={"threads": 3}), runtime)
+    assert [answer.body for answer in ask(many, *requests)] == [answer.body for answer in ask(pipeline, *requests)]
+    assert cv2.getNumThreads() == threads
+
+
+class GpuRuntime(FakeRuntime):
+    device = "cuda:0"
+
+
+def test_a_gpu_gets_the_crfs_of_a_batch_as_one(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+
+    def find_counting_engine(name: CrfEngineName) -> CrfEngine:
+        def infer(problems: Sequence[CrfProblem]) -> list[NDArray[np.float32]]:
+            batches.append(len(problems))
+            return find_engine(name)(problems)
+
+        return infer
+
+    monkeypatch.setattr("weakseg.pipeline.find_engine", find_counting_engine)
+    requests: list[Any] = [
+        {"classes": "tabby", "refine": "crf"},
+        RawRequest(b"not a picture"),
+        RawRequest(png(photo(33, 47)), {"refine": "crf+grabcut", "classes": "cat,dog"}),
+        {"classes": "none", "box": "8,8,90,60"},
+        {"refine": "none"},
+        {"refine": "crf", "crf_engine": "exact", "format": "json"},
+    ]
+    together = ask(Pipeline(CARD, GpuRuntime(CARD, SCORES)), *requests)
+    assert sorted(batches) == [1, 2], "one call per engine"
+    alone = ask(pipeline, *requests)
+    assert [answer.body for answer in together][:5] == [answer.body for answer in alone][:5]
+    assert json.loads(together[5].body)["segments"] == json.loads(alone[5].body)["segments"]
+
+
+def test_crfs_that_fail_together_are_solved_alone(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def find_broken_engine(name: CrfEngineName) -> CrfEngine:
+        raise MemoryError("too many at once")
+
+    monkeypatch.setattr("weakseg.pipeline.find_engine", find_broken_engine)
+    requests = [{"classes": "tabby", "refine": "crf"}] * 2
+    together = ask(Pipeline(CARD, GpuRuntime(CARD, SCORES)), *requests)
+    assert [answer.body for answer in together] == [answer.body for answer in ask(pipeline, *requests)]
+    assert "too many at once" in caplog.text
 
 
 def test_segment_in_process_equals_the_answer(pipeline: Pipeline) -> None:

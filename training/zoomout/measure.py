@@ -14,7 +14,7 @@ from training.zoomout.stages import Look
 from weakseg.card import CrfSettings
 from weakseg.evaluation.counting import VOC_VALUES
 from weakseg.evaluation.metrics import confuse, one_against_rest, score
-from weakseg.refine.refine import grow_labels
+from weakseg.refine.bench import grow_labels
 from weakseg.types import Maps, Rgb
 from weakseg.voc import VOC_CLASSES, VOID
 

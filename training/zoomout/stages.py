@@ -21,7 +21,7 @@ from weakseg.codec.decode import Limits
 from weakseg.evaluation.records import take_fingerprint, take_stamps
 from weakseg.evaluation.results import software_versions
 from weakseg.evaluation.voc import Sample
-from weakseg.refine.refine import shrink_to_side
+from weakseg.refine.bench import shrink_to_side
 from weakseg.types import Maps, Rgb
 from weakseg.voc import ANIMALS
 

@@ -54,7 +54,7 @@ _TASKS = {  # as results.json names them
 }
 
 
-@flags.takes_options("classes", "pick", "box", "format")  # the task sets these
+@flags.takes_options("classes", "pick", "box", "format", "budget_ms")  # the task sets these; no auto
 def evaluate(
     voc: Voc,
     split: Annotated[str, typer.Option(help="A list in ImageSets/Segmentation.")] = "val",

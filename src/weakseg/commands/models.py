@@ -55,7 +55,8 @@ def _render(archive: Archive) -> str:
         "classes": f"{len(card.classes)}: {_some(card.classes)}",
         "groups": f"{len(card.groups)}: {', '.join(card.groups)}" if card.groups else "none",
         "preprocessing": _render_preprocessing(card),
-        "runtime": f"{card.runtime}, threads {card.threads}, GrabCut at a long side of {card.refine_side} px at most",
+        "runtime": f"{card.runtime}, threads {card.threads}, CRF and GrabCut at long sides of {card.sides.crf} "
+        f"and {card.sides.grabcut} px at most",
         "weights": f"{card.weights.source} (sha256 {card.weights.sha256})",
         "licence": card.weights.licence,
         "demonstration": "yes: made from drawings, not for real photos" if card.weights.demonstration else "no",

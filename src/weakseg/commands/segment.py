@@ -50,6 +50,8 @@ def segment(
 
     - `weakseg segment *.jpg --classes cat,dog --format json --out masks` : outlines and areas, one JSON per photo
 
+    - `weakseg segment dog.jpg --budget-ms 20` : the best refinement that takes no longer
+
     - `weakseg segment dog.jpg --classes none --box 40,30,320,290` : GrabCut alone, without the network
     """
     if out is not None and out.suffix and not out.is_dir():
@@ -131,21 +133,24 @@ def _explain(photo: Path, error: dict[str, str]) -> None:
 
 
 def _report(photo: Path, path: Path, answer: Answer) -> None:
-    segments, timings_ms, warnings = _findings(answer)
+    segments, timings_ms, warnings, options = _findings(answer)
     print(f"{photo} -> {path}")
     for found in segments:
         score = "" if found["score"] is None else f"score {found['score']:.3f}, "
         print(f"  {found['value']} {found['label']}: {score}{found['area_px']:,} pixels")
     print("  " + ", ".join(f"{stage} {milliseconds:.1f} ms" for stage, milliseconds in timings_ms.items()))
+    if auto := options.get("auto"):
+        estimated_ms, budget_ms = auto["estimated_ms"], auto["budget_ms"]
+        print(f"  refine=auto chose {options['refine']}: {estimated_ms:.1f} of {budget_ms:g} ms expected")
     complain(*(f"{photo}: warning: {warning}" for warning in warnings))
 
 
-def _findings(answer: Answer) -> tuple[Sequence[dict[str, Any]], dict[str, float], Sequence[str]]:
-    """Segments, timings and warnings: fields of a JSON answer, headers of any other."""
+def _findings(answer: Answer) -> tuple[Sequence[dict[str, Any]], dict[str, float], Sequence[str], dict[str, Any]]:
+    """Segments, timings, warnings and options in force: fields of a JSON answer, headers of any other."""
     if answer.content_type == "application/json":
         document = json.loads(answer.body)
-        return document["segments"], document["timings_ms"], document["warnings"]
-    segments, timings_ms, warnings = (
-        json.loads(answer.headers[f"X-Weakseg-{name}"]) for name in ("Segments", "Timings-Ms", "Warnings")
+        return document["segments"], document["timings_ms"], document["warnings"], document["options"]
+    segments, timings_ms, warnings, options = (
+        json.loads(answer.headers[f"X-Weakseg-{name}"]) for name in ("Segments", "Timings-Ms", "Warnings", "Options")
     )
-    return segments, timings_ms, warnings
+    return segments, timings_ms, warnings, options

@@ -76,7 +76,7 @@ def threshold(
     `python -m export ... --card out/tune/tuned.yaml`.
     """
     given = locals()
-    _run("threshold", [refine for refine in Refine if not refine.has_crf and not refine.cuts], given)
+    _run("threshold", [Refine.NONE, Refine.GAUSSIAN], given)
 
 
 @tune.command()

@@ -129,7 +129,13 @@ class _Counter:
         for variant, segmentation in self._segment(OBJECT, lambda plan: plan.options(labelled.name, box)).items():
             self._add(OBJECT, variant, labelled.name, truth, segmentation)
         if self._plan.sweep:
-            naked = parse_options({"classes": "none", "box": box, "iterations": self._plan.sweep_iterations})
+            sent = {
+                "classes": "none",
+                "box": box,
+                "iterations": self._plan.sweep_iterations,
+                "grabcut_engine": "opencv",
+            }
+            naked = parse_options(sent)
             segmentation = self._sweeping.finish(self._sweeping.plan(self._rgb, naked), None)
             self._add(OBJECT, GRABCUT, labelled.name, truth, segmentation)
 
@@ -180,8 +186,8 @@ def translate_labels(segmentation: Segmentation) -> NDArray[np.uint8]:
 
 def _shrink_refinement(pipeline: Pipeline, side_px: int) -> Pipeline:
     """The same model with GrabCut at the sweep's size."""
-    side = min(pipeline.card.refine_side, side_px)
-    return Pipeline(pipeline.card.model_copy(update={"refine_side": side}), pipeline.runtime, pipeline.limits)
+    side = min(pipeline.card.sides.grabcut, side_px)
+    return Pipeline(pipeline.card.model_copy(update={"grabcut_side": side}), pipeline.runtime, pipeline.limits)
 
 
 def _ms(seconds: float) -> float:

@@ -22,7 +22,7 @@ from weakseg.evaluation.techniques import IN_FORCE
 from weakseg.evaluation.voc import Sample
 from weakseg.options import Refine
 from weakseg.pipeline import Pipeline
-from weakseg.refine.refine import shrink_to_side
+from weakseg.refine.bench import shrink_to_side
 from weakseg.types import Geometry, Mask, Rgb
 from weakseg.voc import VOID
 

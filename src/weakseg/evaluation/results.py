@@ -46,7 +46,7 @@ def build_results(
         "demonstration": card.weights.demonstration,
         "split": split,
         "images": len(records),
-        "grabcut": {"side_px": card.refine_side, "box_context": card.box_context},
+        "grabcut": {"side_px": card.sides.grabcut, "box_context": card.box_context},
         "command": command,
         "flags": dict(plan.flags),
         "software": software_versions(),
@@ -59,7 +59,7 @@ def build_results(
             for refine in plan.refines
         }
     if plan.sweep:
-        side_px = min(card.refine_side, plan.sweep_side_px)
+        side_px = min(card.sides.grabcut, plan.sweep_side_px)
         document["sweep"] = {"side_px": side_px, **_summarise_sweep(records, plan, split, chosen)}
     return document
 

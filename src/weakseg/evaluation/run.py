@@ -24,6 +24,7 @@ from weakseg.evaluation.techniques import SWEEP_SIDE_PX
 from weakseg.evaluation.voc import Sample, read_split
 from weakseg.evaluation.workers import count_cores
 from weakseg.voc import VOC_CLASSES
+from weakseg.work import check_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,12 @@ def _shown(path: Path) -> str:
 def _check(card: ModelCard, plan: Plan) -> None:
     """Before hours of work: are all options valid, and does the model know all classes?"""
     for asked in (plan, *map(plan.with_refine, plan.refines)):
-        card.settings(asked.tag_options(card.vocabulary()))
+        options = asked.tag_options(card.vocabulary())
+        if options.is_auto:
+            raise DataError(
+                "refine=auto depends on the speed of this machine: evaluate what it may choose (--refines)."
+            )
+        check_settings(card.settings(options))
     for name in plan.over:
         card.vocabulary().resolve(name)
 

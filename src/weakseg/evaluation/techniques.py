@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from weakseg.card import Settings
-from weakseg.options import GrabCutMode, Refine
+from weakseg.options import GrabCutEngine, GrabCutMode, Refine
 
 IN_FORCE = "in_force"  # the variant of the main results: the card's defaults, or the flags that were given
 GRABCUT = "grabcut"  # naked GrabCut: no threshold, and only for boxes
@@ -52,6 +52,7 @@ def _settings(mode: GrabCutMode | None, threshold: float, iterations: int) -> Se
         return Settings(refine=Refine.NONE, threshold=threshold)
     return Settings(
         refine=Refine.GRABCUT,
+        grabcut_engine=GrabCutEngine.OPENCV,  # the paper's
         grabcut_mode=mode,
         levels=mode.levels(threshold),
         iterations=iterations,

@@ -2,19 +2,75 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.card import CrfSettings
 from weakseg.errors import ShapeMismatchError
+from weakseg.options import CrfEngineName
+from weakseg.refine.densecrf.engines import open_engine
 from weakseg.refine.densecrf.problem import CrfEngine, CrfProblem, Kernels
 from weakseg.types import Box, Maps, Rgb
 
 LEAST_SCORE = 1e-6  # so that labels of score 0 are still told apart by their maps
 
 _CERTAIN = 1e6  # a logit that no kernel can outweigh
+
+
+@functools.cache
+def find_engine(name: CrfEngineName) -> CrfEngine:
+    """The engine of this process, opened when it is first asked for."""
+    return open_engine(name)
+
+
+@dataclass(frozen=True, slots=True)
+class PosedCrf:
+    """A CRF over the labels whose maps claim something."""
+
+    problem: CrfProblem
+    present: NDArray[np.bool_]  # (K + 1,): which rows take part; row 0 is background
+
+    def spread(self, solution: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(L, H, W) of the labels that take part to (K + 1, H, W)."""
+        if self.present.all():
+            return solution
+        probs = np.zeros((len(self.present), *solution.shape[1:]), np.float32)
+        probs[self.present] = solution
+        return probs  # (K + 1, H, W)
+
+
+def pose_crf(
+    maps: Maps,
+    scores: Sequence[float],
+    rgb: Rgb,
+    settings: CrfSettings,
+    *,
+    threshold: float,
+    box: Box | None = None,
+) -> PosedCrf:
+    """Class maps to the CRF that sharpens them along the photo's edges, all labels in one.
+
+    Differs from the paper, which does not say how its unary comes from a saliency map and knows one object: see
+    `unary_logits`. A map that is zero everywhere claims nothing: its label takes no part.
+
+    Args:
+        maps: (K, H, W) float32 in [0, 1], at the size of ``rgb``.
+        scores: (K) in [0, 1], of each label.
+        threshold: Map value where one label against background is undecided.
+        box: Outside, everything is background for certain; its colours still speak to the pixels inside.
+    Raises:
+        ShapeMismatchError: maps and rgb differ in H or W.
+    """
+    if maps.shape[1:] != rgb.shape[:2]:
+        raise ShapeMismatchError(f"maps {maps.shape[1:]} and photo {rgb.shape[:2]} differ")
+    logits = unary_logits(maps, scores, confidence=settings.confidence, threshold=threshold, box=box)
+    present = np.concatenate([[True], maps.any(axis=(1, 2))])  # (K + 1,)
+    kernels = Kernels.at_size(settings, (rgb.shape[0], rgb.shape[1]))
+    return PosedCrf(CrfProblem(logits[present], rgb, kernels, settings.steps), present)
 
 
 def refine_with_crf(
@@ -27,29 +83,14 @@ def refine_with_crf(
     engine: CrfEngine,
     box: Box | None = None,
 ) -> NDArray[np.float32]:
-    """Sharpen class maps along the photo's edges, all labels in one CRF.
+    """`pose_crf` and its solution.
 
-    Differs from the paper, which does not say how its unary comes from a saliency map and knows one object: see
-    `unary_logits`. A map that is zero everywhere claims nothing: its label takes no part.
-
-    Args:
-        maps: (K, H, W) float32 in [0, 1], at the size of ``rgb``.
-        scores: (K) in [0, 1], of each label.
-        threshold: Map value where one label against background is undecided.
-        box: Outside, everything is background for certain; its colours still speak to the pixels inside.
     Returns:
         (K + 1, H, W) float32, sums to 1; row 0 is background.
-    Raises:
-        ShapeMismatchError: maps and rgb differ in H or W.
     """
-    if maps.shape[1:] != rgb.shape[:2]:
-        raise ShapeMismatchError(f"maps {maps.shape[1:]} and photo {rgb.shape[:2]} differ")
-    logits = unary_logits(maps, scores, confidence=settings.confidence, threshold=threshold, box=box)
-    present = np.concatenate([[True], maps.any(axis=(1, 2))])  # (K + 1,)
-    probs = np.zeros(logits.shape, np.float32)
-    kernels = Kernels.at_size(settings, (rgb.shape[0], rgb.shape[1]))
-    [probs[present]] = engine([CrfProblem(logits[present], rgb, kernels, settings.steps)])
-    return probs  # (K + 1, H, W)
+    posed = pose_crf(maps, scores, rgb, settings, threshold=threshold, box=box)
+    (solution,) = engine([posed.problem])
+    return posed.spread(solution)
 
 
 def unary_logits(

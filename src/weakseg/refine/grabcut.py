@@ -7,13 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.errors import ShapeMismatchError
-from weakseg.options import Levels
+from weakseg.options import GrabCutEngine, Levels
+from weakseg.refine.compiled import native
 from weakseg.types import Box, Mask, Rgb
 
 SeedMap = NDArray[np.uint8]  # (H, W) of cv2.GC_BGD, GC_PR_BGD, GC_PR_FGD, GC_FGD
 
 # OpenCV fits five Gaussians to the foreground's colours and five to the background's, and refuses fewer pixels.
 _GAUSSIANS = 5
+
+COARSE_PX = 50_000  # pixels at most that ``fast`` cuts all at once
+BAND = 3  # pixels of each coarser photo to both sides of the border that it cuts anew in the finer one
 
 
 def digitise_map(class_map: NDArray[np.float32], levels: Levels) -> SeedMap:
@@ -54,15 +58,18 @@ def can_cut(seeds: SeedMap) -> bool:
     return min(foreground, seeds.size - foreground) >= _GAUSSIANS
 
 
-def cut(rgb: Rgb, seeds: SeedMap, *, iterations: int) -> Mask:
-    """Run OpenCV's GrabCut. Deterministic: its random generator starts from the same seed each time.
+def cut(rgb: Rgb, seeds: SeedMap, *, iterations: int, engine: GrabCutEngine = GrabCutEngine.FAST) -> Mask:
+    """Run GrabCut. Deterministic, and the same in any thread; sure seeds stay.
 
-    The colour models do not care about the order of channels, so RGB is passed as it is.
+    Differs from the paper: no border matting. ``fast`` begins with the colours that OpenCV begins with, but parts object
+    and background on every n-th pixel, and on all of them only near the border so found (src/native/grabcut.h). The
+    colour models do not care about the order of channels, so RGB is passed as it is.
 
     Args:
         rgb: (H, W, 3) uint8.
-        seeds: (H, W) uint8 levels; not modified. See `can_cut`.
+        seeds: (H, W) uint8 levels; not modified. Where not both kinds have five pixels, they are the answer.
         iterations: Rounds of fitting the colour models and cutting (the paper: 1).
+        engine: Without the compiled part, ``fast`` is ``opencv``.
     Returns:
         (H, W) bool, True = object.
     Raises:
@@ -70,17 +77,19 @@ def cut(rgb: Rgb, seeds: SeedMap, *, iterations: int) -> Mask:
     """
     if rgb.shape[:2] != seeds.shape:
         raise ShapeMismatchError(f"photo {rgb.shape[:2]} and seeds {seeds.shape} differ")
+    if not can_cut(seeds):
+        return (seeds & 1).astype(bool)
+    rgb, seeds = np.ascontiguousarray(rgb), np.ascontiguousarray(seeds)
+    if engine is GrabCutEngine.OPENCV or native is None:
+        return _cut_with_opencv(rgb, seeds, iterations)
+    return native.cut_photo(rgb, seeds, iterations, COARSE_PX, BAND).astype(bool)
+
+
+def _cut_with_opencv(rgb: Rgb, seeds: SeedMap, iterations: int) -> Mask:
+    """OpenCV's random generator belongs to the thread, so that setting it disturbs no other."""
     cv2.setRNGSeed(0)
     state = seeds.copy()
     background_model, foreground_model = np.zeros((1, 65)), np.zeros((1, 65))
     no_rectangle = (0, 0, 0, 0)
-    cv2.grabCut(
-        np.ascontiguousarray(rgb),
-        state,
-        no_rectangle,
-        background_model,
-        foreground_model,
-        iterations,
-        cv2.GC_INIT_WITH_MASK,
-    )
+    cv2.grabCut(rgb, state, no_rectangle, background_model, foreground_model, iterations, cv2.GC_INIT_WITH_MASK)
     return (state & 1).astype(bool)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.card import Settings
-from weakseg.refine.crf import LEAST_SCORE, refine_with_crf
-from weakseg.refine.densecrf.reference import infer_with_pydensecrf
+from weakseg.card import Settings, Sides
+from weakseg.options import GrabCutEngine
+from weakseg.refine.bench import Bench
+from weakseg.refine.crf import LEAST_SCORE, PosedCrf, find_engine, pose_crf
+from weakseg.refine.densecrf.problem import CrfProblem
 from weakseg.refine.gaussian import smooth_map
-from weakseg.refine.grabcut import box_seeds, can_cut, confine_to_box, cut, digitise_map
+from weakseg.refine.grabcut import SeedMap, box_seeds, can_cut, confine_to_box, cut, digitise_map
+from weakseg.refine.guided import filter_map
 from weakseg.refine.threshold import threshold_map
 from weakseg.types import Box, Geometry, LabelMap, Maps, Mask, Rgb
 
@@ -24,46 +27,132 @@ class Refined:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """The part of a photo that is worked on, at the size at which it is worked on."""
+class Refinement:
+    """Class maps to one label per pixel: the steps that ``settings.refine`` names, in their order.
 
-    rgb: Rgb  # (Hb, Wb, 3)
-    geometry: Geometry  # of the whole photo
-    region: Box  # the part, in the photo
-    box: Box | None  # the object's box, in (Hb, Wb)
+    Without a CRF each map is refined on its own, as the GrabCut-CAM paper does (section 5.2); where masks overlap, the
+    higher map x score wins. A CRF weighs all labels at once, scores included, and the most probable one wins; or, with
+    GrabCut after it, each label's probability is cut on its own, and the higher probability wins.
 
-    @classmethod
-    def lay_out(
-        cls, rgb: Rgb, geometry: Geometry, box: Box | None, *, context: float | None, side: int | None
-    ) -> Bench:
-        """Cut out the box with some context (None: take the whole photo); shrink to ``side`` (None: keep the size)."""
-        region = geometry.whole
-        if box is not None and context is not None:
-            region = box.grown(context, geometry.photo_hw)
-        part = rgb[region.slices]
-        part = part if side is None else shrink_to_side(part, side)
-        hw = (part.shape[0], part.shape[1])
-        work_box = box.relative_to(region).scaled(from_hw=(region.height, region.width), to_hw=hw) if box else None
-        return cls(part, geometry, region, work_box)
+    In two halves, before the CRF and after it, so that the CRFs of a batch may be solved together.
+
+    Args:
+        rgb: (H, W, 3) uint8; smaller where the photo was decoded smaller, then without a box.
+        maps: (K, h', w') float32 in [0, 1].
+        geometry: Brings the maps to the photo.
+        settings: What to do.
+        names: (K) label names, for the warnings.
+        scores: (K) in [0, 1]: a label that the network does not believe in takes no pixel from one that it does.
+        box: Everything outside is background, and maps are stretched to [0, 1] inside.
+        context: Every step but the Gaussian sees this much around the box, as a fraction of its sides; None: the whole
+            photo.
+        sides: The sizes at which steps run; masks are scaled back up.
+    """
+
+    def __init__(
+        self,
+        rgb: Rgb,
+        maps: Maps,
+        geometry: Geometry,
+        settings: Settings,
+        names: Sequence[str],
+        scores: Sequence[float],
+        *,
+        box: Box | None,
+        context: float | None,
+        sides: Sides,
+    ) -> None:
+        self._settings, self._names, self._scores, self._box = settings, names, scores, box
+        lay_out = partial(Bench.lay_out, rgb, geometry, box, context=context)
+        soft_side, cut_side = _choose_sides(settings, sides)
+        self._bench = lay_out(side=soft_side or cut_side)
+        self._cut_bench = self._bench if cut_side is None or soft_side in (None, cut_side) else lay_out(side=cut_side)
+        self._layers = self._make_layers(maps, geometry)
+        self._posed: PosedCrf | None = None
+        if settings.crf is not None:
+            values = np.stack(list(self._layers))  # (K, Hb, Wb)
+            threshold = settings.threshold or 0.0
+            self._posed = pose_crf(
+                values, scores, self._bench.rgb, settings.crf, threshold=threshold, box=self._bench.box
+            )
 
     @property
-    def hw(self) -> tuple[int, int]:
-        return self.rgb.shape[0], self.rgb.shape[1]
+    def problem(self) -> CrfProblem | None:
+        """The CRF to solve, if there is one."""
+        return self._posed.problem if self._posed else None
 
-    def take(self, class_map: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A class map of the whole photo to this part: (h', w') to (Hb, Wb); inside a box from 0 to 1."""
-        restored = self.geometry.restore(class_map, self.region, self.hw)
-        return restored if self.box is None else stretch_in_box(restored, self.box)
+    def solve(self) -> NDArray[np.float32] | None:
+        """The solution of the problem, (L, Hb, Wb), by the engine that the settings name; None without a CRF."""
+        if self._posed is None or self._settings.crf is None:
+            return None
+        (solution,) = find_engine(self._settings.crf.engine)([self._posed.problem])
+        return solution
 
-    def give_back(self, label_map: LabelMap, count: int, box: Box | None) -> LabelMap:
-        """Labels of this part to the photo: (Hb, Wb) to (H, W), 0 outside the box (in photo pixels)."""
-        grown = grow_labels(label_map, count, (self.region.height, self.region.width))
-        if box is None:
-            return grown
-        labels = np.zeros(self.geometry.photo_hw, np.uint8)
-        labels[box.slices] = grown[box.relative_to(self.region).slices]
-        return labels  # (H, W)
+    def finish(self, solution: NDArray[np.float32] | None) -> Refined:
+        """The second half: labels of the whole photo, from the solution of the problem."""
+        label_map, warnings = self._label(solution)
+        bench = self._cut_bench if self._settings.refine.cuts else self._bench
+        return Refined(bench.give_back(label_map, len(self._names), self._box), warnings)
+
+    def _make_layers(self, maps: Maps, geometry: Geometry) -> Iterator[NDArray[np.float32]]:
+        """(Hb, Wb) of each map, one at a time: K maps of a large photo may not fit in memory."""
+        settings, bench = self._settings, self._bench
+        for class_map in maps:
+            smoothed = class_map
+            if settings.sigma is not None:
+                smoothed = smooth_map(class_map, settings.sigma, geometry.photo_hw)  # (h', w')
+            layer = bench.take(smoothed)  # (Hb, Wb)
+            if settings.guided is not None:
+                layer = filter_map(layer, bench.rgb, radius=settings.guided.radius, eps=settings.guided.eps)
+            yield layer
+
+    def _label(self, solution: NDArray[np.float32] | None) -> tuple[LabelMap, tuple[str, ...]]:
+        """(Hb, Wb) labels on the bench of the last step, and warnings."""
+        if self._posed is None or solution is None:
+            weights = [max(score, LEAST_SCORE) for score in self._scores]
+            return self._overlay(self._layers, weights)
+        probs = self._posed.spread(solution)  # (K + 1, Hb, Wb)
+        if self._settings.refine.cuts:
+            return self._overlay(probs[1:], [1.0] * len(self._names))
+        return _most_probable(probs), ()
+
+    def _overlay(
+        self, layers: Iterable[NDArray[np.float32]], weights: Sequence[float]
+    ) -> tuple[LabelMap, tuple[str, ...]]:
+        """Each layer's mask on its own; where masks overlap, the higher value x weight wins. And the warnings.
+
+        Args:
+            layers: K of (Hb, Wb) in [0, 1]: maps, or a CRF's probabilities.
+            weights: (K).
+        """
+        label_map = np.zeros(self._cut_bench.hw, np.uint8)
+        highest = np.zeros(self._cut_bench.hw, np.float32)
+        warnings: list[str] = []
+        for value, (taken, weight, name) in enumerate(zip(layers, weights, self._names, strict=True), start=1):
+            layer = self._cut_bench.take_over(taken)  # (Hc, Wc)
+            mask, warning = self._cut_one(layer)
+            warnings += [f"{name}: {warning}"] if warning else []
+            if len(self._names) == 1:
+                return mask.view(np.uint8), tuple(warnings)
+            claim = layer * np.float32(weight)  # (Hc, Wc)
+            wins = mask & (claim >= highest)
+            np.copyto(label_map, value, where=wins)
+            np.copyto(highest, claim, where=wins)
+        return label_map, tuple(warnings)
+
+    def _cut_one(self, layer: NDArray[np.float32]) -> tuple[Mask, str | None]:
+        settings, bench = self._settings, self._cut_bench
+        if settings.levels is None:
+            return threshold_map(layer, settings.threshold or 0.0), None
+        seeds = digitise_map(layer, settings.levels)
+        if bench.box is not None:
+            seeds = confine_to_box(seeds, bench.box)
+        if can_cut(seeds):
+            return _cut(bench.rgb, seeds, settings), None
+        what = "map" if settings.crf is None else "CRF's probability"
+        return (seeds & 1).astype(
+            bool
+        ), f"GrabCut had no foreground or no background to learn from; the {what} is cut at t1."
 
 
 def refine_maps(
@@ -76,130 +165,40 @@ def refine_maps(
     *,
     box: Box | None,
     context: float | None,
-    side: int,
+    sides: Sides,
 ) -> Refined:
-    """Class maps to one label per pixel: Gaussian, CRF and GrabCut, as far as ``settings.refine`` says, in this order.
-
-    Without a CRF each map is refined on its own, as the GrabCut-CAM paper does (section 5.2); where masks overlap, the
-    higher map x score wins. A CRF weighs all labels at once, scores included, and the most probable one wins; or, with
-    GrabCut after it, each label's probability is cut on its own, and the higher probability wins.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        maps: (K, h', w') float32 in [0, 1].
-        geometry: Brings the maps to the photo.
-        settings: What to do.
-        names: (K) label names, for the warnings.
-        scores: (K) in [0, 1]: a label that the network does not believe in takes no pixel from one that it does.
-        box: Everything outside is background, and maps are stretched to [0, 1] inside.
-        context: CRF and GrabCut see this much around the box, as a fraction of its sides; None: the whole photo.
-        side: They run with a long side of at most this many pixels; masks are scaled back up.
-    """
-    refine = settings.refine
-    bench = Bench.lay_out(rgb, geometry, box, context=context, side=side if refine.has_crf or refine.cuts else None)
-    smoothed = _smooth(maps, settings.sigma, geometry)
-    values = (bench.take(class_map) for class_map in smoothed)  # (Hb, Wb) each, one at a time
-    if settings.crf is None:
-        weights = [max(score, LEAST_SCORE) for score in scores]
-        label_map, warnings = _overlay(bench, values, weights, settings, names)
-    else:
-        probs = _infer(bench, np.stack(list(values)), scores, settings)  # (K + 1, Hb, Wb)
-        if refine.cuts:
-            label_map, warnings = _overlay(bench, probs[1:], [1.0] * len(names), settings, names)
-        else:
-            label_map, warnings = probs.argmax(axis=0).astype(np.uint8), ()
-    return Refined(bench.give_back(label_map, len(maps), box), warnings)
+    """One photo's refinement at one go; see `Refinement`."""
+    refinement = Refinement(rgb, maps, geometry, settings, names, scores, box=box, context=context, sides=sides)
+    return refinement.finish(refinement.solve())
 
 
-def cut_box(rgb: Rgb, geometry: Geometry, box: Box, *, iterations: int, context: float | None, side: int) -> Refined:
+def cut_box(
+    rgb: Rgb, geometry: Geometry, box: Box, settings: Settings, *, context: float | None, sides: Sides
+) -> Refined:
     """Naked GrabCut: no class map, the box alone (paper, section 3). The label map has the values 0 and 1."""
-    bench = Bench.lay_out(rgb, geometry, box, context=context, side=side)
+    bench = Bench.lay_out(rgb, geometry, box, context=context, side=sides.grabcut)
     assert bench.box is not None
     seeds = box_seeds(bench.hw, bench.box)
     if can_cut(seeds):
-        return Refined(bench.give_back(cut(bench.rgb, seeds, iterations=iterations).astype(np.uint8), 1, box), ())
+        return Refined(bench.give_back(_cut(bench.rgb, seeds, settings).astype(np.uint8), 1, box), ())
     warning = "GrabCut needs some pixels outside the box to learn the background; the whole box is returned."
     return Refined(bench.give_back((seeds & 1).astype(np.uint8), 1, box), (warning,))
 
 
-def stretch_in_box(class_map: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
-    """(H, W): the map with 0 outside the box, and stretched from 0 to 1 inside. A constant map becomes 1 inside."""
-    inside = class_map[box.slices]
-    lowest, highest = float(inside.min()), float(inside.max())
-    stretched = np.zeros_like(class_map)
-    stretched[box.slices] = (inside - lowest) / (highest - lowest) if highest > lowest else 1
-    return stretched  # (H, W)
+def _most_probable(probs: NDArray[np.float32]) -> LabelMap:
+    """(L, H, W) to (H, W); of equals the first. NumPy's argmax takes ten times as long over two rows."""
+    if len(probs) == 2:
+        return (probs[1] > probs[0]).view(np.uint8)
+    return probs.argmax(axis=0).astype(np.uint8)
 
 
-def shrink_to_side(rgb: Rgb, side: int) -> Rgb:
-    """The photo with its long side at most ``side`` pixels, areas averaged; the photo itself if it is small enough."""
-    height, width = rgb.shape[:2]
-    scale = side / max(height, width)
-    if scale >= 1:
-        return rgb
-    size_wh = (max(round(width * scale), 1), max(round(height * scale), 1))
-    return cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+def _cut(rgb: Rgb, seeds: SeedMap, settings: Settings) -> Mask:
+    engine = settings.grabcut_engine or GrabCutEngine.FAST
+    return cut(rgb, seeds, iterations=settings.iterations or 1, engine=engine)
 
 
-def grow_labels(label_map: LabelMap, count: int, hw: tuple[int, int]) -> LabelMap:
-    """A label map at another size: each label's mask is resized bilinearly, so that borders stay smooth."""
-    if label_map.shape == hw:
-        return label_map
-    grown = np.zeros(hw, np.uint8)
-    for value in range(1, count + 1):
-        share = cv2.resize((label_map == value).astype(np.float32), hw[::-1], interpolation=cv2.INTER_LINEAR)
-        grown[share >= 0.5] = value
-    return grown  # (H, W)
-
-
-def _smooth(maps: Maps, sigma: float | None, geometry: Geometry) -> Iterable[NDArray[np.float32]]:
-    return maps if sigma is None else (smooth_map(class_map, sigma, geometry.photo_hw) for class_map in maps)
-
-
-def _infer(bench: Bench, values: Maps, scores: Sequence[float], settings: Settings) -> NDArray[np.float32]:
-    """(K, Hb, Wb) maps to (K + 1, Hb, Wb) probabilities; row 0 is background."""
-    assert settings.crf is not None
-    threshold = settings.threshold or 0.0
-    return refine_with_crf(
-        values, scores, bench.rgb, settings.crf, threshold=threshold, engine=infer_with_pydensecrf, box=bench.box
-    )
-
-
-def _overlay(
-    bench: Bench,
-    layers: Iterable[NDArray[np.float32]],
-    weights: Sequence[float],
-    settings: Settings,
-    names: Sequence[str],
-) -> tuple[LabelMap, tuple[str, ...]]:
-    """Each layer's mask on its own; where masks overlap, the higher value x weight wins. And the warnings.
-
-    Args:
-        layers: K of (Hb, Wb) in [0, 1]: maps, or a CRF's probabilities.
-        weights: (K).
-    """
-    label_map = np.zeros(bench.hw, np.uint8)
-    highest = np.zeros(bench.hw, np.float32)
-    warnings: list[str] = []
-    for value, (layer, weight, name) in enumerate(zip(layers, weights, names, strict=True), start=1):
-        mask, warning = _cut_one(bench, layer, settings)
-        warnings += [f"{name}: {warning}"] if warning else []
-        claim = layer * np.float32(weight)  # (Hb, Wb)
-        wins = mask & (claim >= highest)
-        label_map[wins] = value
-        highest[wins] = claim[wins]
-    return label_map, tuple(warnings)
-
-
-def _cut_one(bench: Bench, layer: NDArray[np.float32], settings: Settings) -> tuple[Mask, str | None]:
-    if settings.levels is None:
-        return threshold_map(layer, settings.threshold or 0.0), None
-    seeds = digitise_map(layer, settings.levels)
-    if bench.box is not None:
-        seeds = confine_to_box(seeds, bench.box)
-    if can_cut(seeds):
-        return cut(bench.rgb, seeds, iterations=settings.iterations or 1), None
-    what = "map" if settings.crf is None else "CRF's probability"
-    return (seeds & 1).astype(
-        bool
-    ), f"GrabCut had no foreground or no background to learn from; the {what} is cut at t1."
+def _choose_sides(settings: Settings, sides: Sides) -> tuple[int | None, int | None]:
+    """Of the guided filter or CRF, and of GrabCut; None for a step that does not run."""
+    refine = settings.refine
+    soft_side = sides.crf if refine.has_crf else sides.guided if refine.guides else None
+    return soft_side, sides.grabcut if refine.cuts else None

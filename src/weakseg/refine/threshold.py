@@ -14,4 +14,4 @@ def threshold_map(class_map: NDArray[np.float32], threshold: float) -> Mask:
     The paper calls this technique "CAM" (section 5.1). A map that is zero everywhere gives an empty mask at any
     threshold.
     """
-    return (class_map >= threshold) & (class_map > 0)
+    return class_map >= threshold if threshold > 0 else class_map > 0

@@ -126,7 +126,11 @@ def change_card(card: ModelCard, path: Path | None, side_px: int | None) -> Mode
     """
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
-        side = {} if side_px is None else {"refine_side": side_px}
+        side = (
+            {}
+            if side_px is None
+            else {"refine_side": side_px, **dict.fromkeys(("guided_side", "crf_side", "grabcut_side"))}
+        )
         return ModelCard.model_validate(merge_fields(card.model_dump(), {**fields, **side}))
     except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
         raise DataError(f"{path} holds no fields of a model card: {error}") from error
@@ -173,7 +177,7 @@ def _facts(order: Order, card: ModelCard, samples: Sequence[Sample]) -> Document
         "split": order.split,
         "images": len(samples),
         "refine": order.refine.value,
-        "refine_side": card.refine_side if order.refine.has_crf else None,
+        "refine_side": card.sides.crf if order.refine.has_crf else None,
         "new_refine_side": order.side_px,
         "folds": order.folds,
         "search": f"coordinate-wise hill climbing, {order.rounds} rounds at most"

@@ -82,7 +82,7 @@ def _refine_each(
         settings = settings_of(card, refine, point)
         started = time.process_time()
         refined = refine_maps(
-            rgb, class_map[None], geometry, settings, ("",), (1.0,), box=None, context=None, side=card.refine_side
+            rgb, class_map[None], geometry, settings, ("",), (1.0,), box=None, context=None, sides=card.sides
         )
         times_ms.setdefault(key_of(point), []).append(round((time.process_time() - started) * 1000, 2))
         yield refined.label_map == 1

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.unit.codec.samples import encode, grey_tiff, photo, png, png_chunk, sloppy_exif
-from weakseg.codec.decode import decode_image
-from weakseg.errors import NotAnImageError
+from weakseg.codec.decode import decode_image, decode_photo
+from weakseg.errors import NotAnImageError, TruncatedImageError
 
 LOSSLESS = {"PNG": {}, "WEBP": {"lossless": True}, "BMP": {}, "TIFF": {}}
 SIXTEEN_BIT = np.array([[0x0000, 0x01FF, 0x8000], [0x7FFF, 0xFF00, 0xFFFF]], np.uint16)
@@ -179,3 +179,40 @@ def test_a_phones_jpeg_with_a_second_picture():
 def test_one_pixel_wide(file_format, size):
     data = encode(Image.new("RGB", size, (1, 2, 3)), file_format, **LOSSLESS[file_format])
     np.testing.assert_array_equal(decode_image(data), np.broadcast_to(np.uint8([1, 2, 3]), (*size[::-1], 3)))
+
+
+@pytest.mark.parametrize(
+    ("least_px", "shape"),
+    [
+        (None, (120, 200)),
+        (121, (120, 200)),
+        (61, (120, 200)),
+        (60, (60, 100)),
+        (31, (60, 100)),
+        (30, (30, 50)),
+        (3, (15, 25)),
+    ],
+)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_may_be_decoded_smaller(least_px, shape, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = cv2.resize(photo(120, 200), (200, 120))
+    stored = np.ascontiguousarray(UPRIGHT_TO_STORED[orientation](upright))
+    found = decode_photo(encode(stored, "JPEG", quality=95, exif=exif), least_px=least_px)
+    assert found.hw == (120, 200)
+    assert found.rgb.shape == (*shape, 3)
+    expected = cv2.resize(upright, shape[::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(found.rgb.astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize("file_format", LOSSLESS)
+def test_other_formats_keep_all_their_pixels(file_format):
+    found = decode_photo(encode(photo(), file_format, **LOSSLESS[file_format]), least_px=4)
+    assert (found.hw, found.rgb.shape) == ((40, 60), (40, 60, 3))
+
+
+def test_a_broken_jpeg_is_broken_at_any_size():
+    data = encode(photo(120, 200), "JPEG")
+    with pytest.raises(TruncatedImageError):
+        decode_photo(data[: len(data) * 2 // 3], least_px=16)

@@ -45,6 +45,16 @@ def test_a_mask_beside_the_photo(photos: Path) -> None:
     assert " ms" in result.stdout
 
 
+@pytest.mark.parametrize("output", ["mask", "json"])
+def test_it_says_what_auto_chose(photos: Path, output: str) -> None:
+    arguments = ["--budget-ms", "0.001", "--format", output]
+    result = RUN.invoke(app, ["segment", str(photos / "wide.jpg"), *STORE, *arguments])
+    assert result.exit_code == 0, result.output
+    assert "refine=auto chose none: " in result.stdout
+    assert "of 0.001 ms expected" in result.stdout
+    assert "no refinement fits" in result.stderr
+
+
 def test_json_of_two_photos_into_a_folder(photos: Path) -> None:
     paths = [str(photos / name) for name in ("wide.jpg", "tall.jpg")]
     result = RUN.invoke(app, ["segment", *paths, *STORE, "--classes", "dog", "--format", "json", "--out", "new/masks"])

@@ -3,13 +3,15 @@ import numpy as np
 import pytest
 
 from tests.helpers.fakes import make_card
-from weakseg.card import Settings
+from weakseg.card import Settings, Sides
 from weakseg.options import Refine, parse_options
+from weakseg.refine.bench import grow_labels, shrink_to_side, stretch_in_box
 from weakseg.refine.gaussian import smooth_map
-from weakseg.refine.refine import cut_box, grow_labels, refine_maps, shrink_to_side, stretch_in_box
+from weakseg.refine.refine import cut_box, refine_maps
 from weakseg.types import Box, Geometry
 
 SMALL = Geometry((4, 6))
+NAKED = Settings(refine=Refine.GRABCUT, iterations=1)
 
 
 def settings_for(**sent: object) -> Settings:
@@ -30,7 +32,7 @@ def test_the_higher_map_wins_where_two_masks_overlap() -> None:
         (0.5, 0.5),
         box=None,
         context=None,
-        side=500,
+        sides=Sides(500, 500, 500),
     )
     assert refined.label_map.tolist() == [[1, 1, 1, 1, 2, 2]] + [[1, 1, 2, 2, 2, 2]] * 3
     assert refined.warnings == ()
@@ -52,7 +54,7 @@ def test_nothing_outside_the_box_is_object() -> None:
         (0.5,),
         box=Box(1, 1, 4, 3),
         context=0.5,
-        side=500,
+        sides=Sides(500, 500, 500),
     )
     assert refined.label_map.tolist() == [[0] * 6, [0, 1, 1, 1, 0, 0], [0, 1, 1, 1, 0, 0], [0] * 6]
 
@@ -62,10 +64,10 @@ def test_grabcut_works_on_the_box_and_its_context_at_the_sharpest_size() -> None
     rgb = np.full((600, 900, 3), 30, np.uint8)
     rgb[307:341, 511:553] = 220
     box = Box(500, 300, 560, 350)
-    near = cut_box(rgb, Geometry((600, 900)), box, iterations=1, context=0.3, side=100).label_map
+    near = cut_box(rgb, Geometry((600, 900)), box, NAKED, context=0.3, sides=Sides(100, 100, 100)).label_map
     assert near.sum() == 34 * 42
     assert near[307:341, 511:553].all()
-    far = cut_box(rgb, Geometry((600, 900)), box, iterations=1, context=None, side=100).label_map
+    far = cut_box(rgb, Geometry((600, 900)), box, NAKED, context=None, sides=Sides(100, 100, 100)).label_map
     assert far.sum() != 34 * 42, "a ninth of the size cannot find this border"
 
 
@@ -80,7 +82,7 @@ def test_an_empty_map_gives_an_empty_mask() -> None:
             (0.5,),
             box=None,
             context=None,
-            side=500,
+            sides=Sides(500, 500, 500),
         )
         assert not refined.label_map.any()
 
@@ -98,7 +100,7 @@ def test_a_label_that_the_network_does_not_believe_in_takes_nothing_from_one_tha
         (0.9, 0.0),
         box=None,
         context=None,
-        side=500,
+        sides=Sides(500, 500, 500),
     )
     assert refined.label_map.tolist() == [[1, 1, 1, 1, 2, 2]] * 4
 
@@ -113,14 +115,16 @@ def test_grabcut_without_background_falls_back_to_the_map() -> None:
         (0.5,),
         box=None,
         context=None,
-        side=500,
+        sides=Sides(500, 500, 500),
     )
     assert refined.label_map.all()
     assert "no foreground or no background" in refined.warnings[0]
 
 
 def test_a_box_that_fills_the_photo_leaves_naked_grabcut_nothing_to_learn() -> None:
-    refined = cut_box(np.zeros((4, 6, 3), np.uint8), SMALL, Box(0, 0, 6, 4), iterations=1, context=0.3, side=500)
+    refined = cut_box(
+        np.zeros((4, 6, 3), np.uint8), SMALL, Box(0, 0, 6, 4), NAKED, context=0.3, sides=Sides(500, 500, 500)
+    )
     assert refined.label_map.all()
     assert "outside the box" in refined.warnings[0]
 
@@ -129,7 +133,9 @@ def test_large_photos_are_cut_small_and_masks_come_back_at_full_size() -> None:
     rgb = np.full((300, 420, 3), 30, np.uint8)
     rgb[90:210, 120:300] = 220
     small, full = (
-        cut_box(rgb, Geometry((300, 420)), Box(80, 60, 340, 240), iterations=1, context=None, side=side).label_map
+        cut_box(
+            rgb, Geometry((300, 420)), Box(80, 60, 340, 240), NAKED, context=None, sides=Sides(side, side, side)
+        ).label_map
         for side in (140, 500)
     )
     assert small.shape == full.shape == (300, 420)
@@ -161,7 +167,9 @@ def refine_scene(**sent: object) -> tuple[np.ndarray, np.ndarray, tuple[str, ...
     rgb, truth, class_map = scene()
     settings = settings_for(threshold=0.5, **sent)
     maps = class_map[None]  # (1, 15, 30)
-    refined = refine_maps(rgb, maps, Geometry((60, 90)), settings, ("dog",), (0.5,), box=None, context=None, side=500)
+    refined = refine_maps(
+        rgb, maps, Geometry((60, 90)), settings, ("dog",), (0.5,), box=None, context=None, sides=Sides(500, 500, 500)
+    )
     return refined.label_map == 1, truth, refined.warnings
 
 
@@ -194,7 +202,9 @@ def test_grabcut_after_a_crf_that_finds_nothing() -> None:
     rgb, _, class_map = scene()
     settings = settings_for(refine="crf+grabcut", threshold=1)
     faint = class_map[None] * np.float32(0.3)  # (1, 15, 30)
-    refined = refine_maps(rgb, faint, Geometry((60, 90)), settings, ("dog",), (0.5,), box=None, context=None, side=500)
+    refined = refine_maps(
+        rgb, faint, Geometry((60, 90)), settings, ("dog",), (0.5,), box=None, context=None, sides=Sides(500, 500, 500)
+    )
     assert not refined.label_map.any()
     assert refined.warnings == (
         "dog: GrabCut had no foreground or no background to learn from; the CRF's probability is cut at t1.",
@@ -218,7 +228,7 @@ def test_one_crf_for_two_labels(refine: str) -> None:
         (0.2, 0.6),
         box=None,
         context=None,
-        side=500,
+        sides=Sides(500, 500, 500),
     )
     assert refined.label_map.tolist() == [[1] * 12 + [2] * 24] * 12
 
@@ -238,7 +248,7 @@ def test_a_crf_in_a_box_works_on_the_box_and_its_context() -> None:
         (0.5,),
         box=box,
         context=0.5,
-        side=120,
+        sides=Sides(120, 120, 120),
     )
     found = refined.label_map == 1
     assert found[307:341, 511:553].all()
@@ -256,7 +266,7 @@ def test_an_empty_map_gives_an_empty_mask_however_it_is_refined() -> None:
             (0.5, 0.0),
             box=None,
             context=None,
-            side=500,
+            sides=Sides(500, 500, 500),
         )
         assert not refined.label_map.any()
 
@@ -274,6 +284,6 @@ def test_a_photo_of_one_pixel(refine: Refine, box: Box | None) -> None:
             (0.5,),
             box=box,
             context=0.3,
-            side=500,
+            sides=Sides(500, 500, 500),
         )
         assert refined.label_map.tolist() == [[expected]]

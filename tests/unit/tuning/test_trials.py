@@ -46,7 +46,7 @@ def count_one(sample: Sample, class_map: np.ndarray, refine: Refine, point: Poin
         (0.3,),
         box=None,
         context=None,
-        side=CARD.refine_side,
+        sides=CARD.sides,
     )
     return count_pixels(truth == CAT, refined.label_map == 1, truth != VOID)
 

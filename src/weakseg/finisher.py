@@ -1,0 +1,137 @@
+"""What the network said of one photo, to its segmentation; refine=auto is chosen here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.card import ModelCard
+from weakseg.doubts import find_doubts
+from weakseg.options import Refine
+from weakseg.plan import Choice, Plan
+from weakseg.refine.bench import find_region
+from weakseg.refine.costs import Costs, Work, measure_costs
+from weakseg.refine.refine import Refinement, cut_box
+from weakseg.types import GraphOutput, Maps, Segment, Segmentation
+
+TOP_SCORES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One photo between the halves of its refinement."""
+
+    plan: Plan  # refine=auto is chosen
+    scores: NDArray[np.float32]  # (L,)
+    chosen: NDArray[np.int64]  # (K,), the labels that are answered
+    maps: Maps  # (K, h', w')
+    refinement: Refinement
+
+
+class Finisher:
+    """Refines what a model's network said."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self._card = card
+        self._vocabulary = card.vocabulary()
+        self._rankable = np.flatnonzero(self._vocabulary.rankable())
+        self._measuring = Lock()
+        self._costs: Costs | None = None
+
+    def costs(self) -> Costs:
+        """What refinements cost on this machine; measured when they are first asked for."""
+        with self._measuring:
+            if self._costs is None:
+                self._costs = measure_costs(self._card)
+            return self._costs
+
+    def draft(self, plan: Plan, output: GraphOutput, *, left_ms: float = math.inf) -> Draft:
+        """The first half, up to the CRF.
+
+        Args:
+            output: B = 1.
+            left_ms: Until the deadline; refine=auto takes no more.
+        """
+        scores, chosen, maps = output.scores[0], output.chosen[0], output.maps[0]  # (L,) (K,) (K, h', w')
+        kept = self._kept(plan, scores[chosen])
+        chosen, maps = chosen[kept], maps[kept]
+        plan = self._settle(plan, len(chosen), left_ms)
+        refinement = Refinement(
+            plan.rgb,
+            maps,
+            plan.geometry,
+            plan.settings,
+            [self._vocabulary.names[index] for index in chosen],
+            scores[chosen].tolist(),
+            box=plan.options.box,
+            context=self._card.box_context,
+            sides=self._card.sides,
+        )
+        return Draft(plan, scores, chosen, maps, refinement)
+
+    def complete(self, draft: Draft, solution: NDArray[np.float32] | None) -> Segmentation:
+        """The second half.
+
+        Args:
+            solution: Of the draft's CRF; None without one.
+        """
+        refined = draft.refinement.finish(solution)
+        segments = tuple(
+            Segment(self._vocabulary.names[index], int(index), float(draft.scores[index]), value)
+            for value, index in enumerate(draft.chosen, start=1)
+        )
+        plan = draft.plan
+        warnings = _explain(plan) + refined.warnings + find_doubts(refined.label_map, segments)
+        top_scores = self._top_scores(draft.scores)
+        return Segmentation(plan.rgb, refined.label_map, draft.maps, plan.geometry, segments, top_scores, warnings)
+
+    def cut_box(self, plan: Plan) -> Segmentation:
+        """Naked GrabCut."""
+        assert plan.options.box is not None
+        card = self._card
+        refined = cut_box(
+            plan.rgb, plan.geometry, plan.options.box, plan.settings, context=card.box_context, sides=card.sides
+        )
+        segments = (Segment("object", -1, None, 1),)
+        no_maps = np.zeros((0, 0, 0), np.float32)
+        warnings = refined.warnings + find_doubts(refined.label_map, segments)
+        return Segmentation(plan.rgb, refined.label_map, no_maps, plan.geometry, segments, (), warnings)
+
+    def _settle(self, plan: Plan, labels: int, left_ms: float) -> Plan:
+        """Choose what refine=auto stands for: the best refinement that fits into the budget and before the deadline."""
+        if not plan.ranking:
+            return plan
+        asked_ms = plan.options.budget_ms or self._card.budget_ms
+        budget_ms = max(min(asked_ms, left_ms), 0.0)
+        region = find_region(plan.geometry, plan.options.box, self._card.box_context)
+        work = Work((region.height, region.width), labels)
+        costs = self.costs()
+        estimates = [costs.estimate_ms(settings, work) for settings in plan.ranking]
+        fitting = [index for index, estimate_ms in enumerate(estimates) if estimate_ms <= budget_ms]
+        index = fitting[0] if fitting else len(estimates) - 1
+        choice = Choice(asked_ms, budget_ms, estimates[index])
+        return replace(plan, settings=plan.ranking[index], ranking=(), choice=choice)
+
+    def _kept(self, plan: Plan, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which of the maps asked for are answered: (K,) scores to (K,) bool, at least one True."""
+        if plan.options.classes != ("auto",):
+            return np.ones(len(scores), bool)
+        best = np.zeros(len(scores), bool)
+        best[scores.argmax()] = True
+        return best | (scores >= self._card.tag_threshold)
+
+    def _top_scores(self, scores: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
+        best = self._rankable[np.argsort(-scores[self._rankable], kind="stable")[:TOP_SCORES]]
+        return tuple((self._vocabulary.names[index], float(scores[index])) for index in best)
+
+
+def _explain(plan: Plan) -> tuple[str, ...]:
+    """A warning where time was left for nothing but the plain map."""
+    if plan.choice is None or plan.settings.refine is not Refine.NONE:
+        return ()
+    left_ms = plan.choice.budget_ms
+    return (f"refine=auto: no refinement fits into {left_ms:.4g} ms; the map is cut as it is.",)

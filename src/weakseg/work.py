@@ -1,0 +1,63 @@
+"""How much one request may ask of a worker: seconds, not minutes."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from weakseg.card import Settings
+from weakseg.errors import OptionValueError
+from weakseg.options import MAX_CRF_WORK, MAX_CUTS, MAX_PASSES, CrfEngineName
+from weakseg.types import Query
+
+
+def check_work(settings: Settings, query: Query, *, pulls_back: bool) -> None:
+    """Before the network runs.
+
+    Args:
+        query: B = 1.
+        pulls_back: Whether each label costs a backward pass.
+    Raises:
+        OptionValueError: too many passes, or see `find_excess`.
+    """
+    masks, rivals = query.labels.shape[1], query.rivals.shape[1]
+    if pulls_back and masks + rivals > MAX_PASSES:
+        raise OptionValueError(
+            f"{masks} classes less {rivals} others are more than {MAX_PASSES} backward passes.",
+            field="subtract_classes",
+            remedy=f"Send fewer classes, or a smaller number to subtract: their sum may be {MAX_PASSES} at most.",
+        )
+    excess = find_excess(settings, masks)
+    if excess is not None:
+        raise excess
+
+
+def check_settings(settings: Settings) -> None:
+    """Whether all that they ask for is installed here: the CRF's reference engine may be missing.
+
+    Raises:
+        OptionValueError: it is, and it is asked for.
+    """
+    wants_reference = settings.crf is not None and settings.crf.engine is CrfEngineName.PYDENSECRF
+    if wants_reference and find_spec("pydensecrf") is None:
+        raise OptionValueError(
+            "pydensecrf is not installed where this service runs.",
+            field="crf_engine",
+            remedy="Send exact, which computes the same, or fast, or fastest.",
+        )
+
+
+def find_excess(settings: Settings, masks: int) -> OptionValueError | None:
+    """What is too much about refining so many masks like this; None if nothing is."""
+    if settings.iterations is not None and masks * settings.iterations > MAX_CUTS:
+        return OptionValueError(
+            f"{masks} classes with {settings.iterations} iterations each are more than {MAX_CUTS} cuts.",
+            field="iterations",
+            remedy=f"Send fewer classes or iterations: their product may be {MAX_CUTS} at most.",
+        )
+    if settings.crf is not None and masks * settings.crf.steps > MAX_CRF_WORK:
+        return OptionValueError(
+            f"{masks} classes in a CRF of {settings.crf.steps} steps are too much work for one request.",
+            field="crf_steps",
+            remedy=f"Send fewer classes or steps: their product may be {MAX_CRF_WORK} at most.",
+        )
+    return None
