@@ -3,15 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace weakseg {
-
-// Steps on a grid of every `stride`-th row and column.
-struct Level {
-    int stride;
-    int steps;
-};
 
 struct Problem {
     const float* logits;  // (labels, height, width)
@@ -21,8 +14,11 @@ struct Problem {
     float colour_sigma, colour_rgb;   // pixels, grey levels
     const float* smooth_weights;      // one per label
     const float* colour_weights;      // one per label
-    std::vector<Level> levels;        // coarse to fine; the sum of their steps is what was asked for
-    float plausible;                  // a label that nowhere has this probability at first takes no part
+    int steps;
+    int stride;       // steps run on a grid of every stride-th row and column
+    float sparse;     // a grid whose lattice has more vertices per point than this is made finer
+    float plausible;  // a label that nowhere has this probability at first takes no part
+    float sure;       // of two labels: pixels whose logits are farther apart on the grid stay as they are
 };
 
 // Writes (labels, height, width) probabilities to `probs`, which is all zeros before. False: logits are not finite.

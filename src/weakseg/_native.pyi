@@ -1,7 +1,5 @@
 """The compiled part (src/native); not there where no compiler was."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +11,11 @@ def infer_crf(
     colour_rgb: float,
     smooth_weights: NDArray[np.float32],  # (L,)
     colour_weights: NDArray[np.float32],  # (L,)
-    levels: Sequence[tuple[int, int]],
+    steps: int,
+    stride: int,
+    sparse: float,
     plausible: float,
+    sure: float,
     probs: NDArray[np.float32],  # (L, H, W), zeros
 ) -> bool:
     """Mean-field inference into ``probs``; see src/native/crf.h. False where logits are not finite."""

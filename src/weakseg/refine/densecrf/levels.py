@@ -23,11 +23,16 @@ class Level:
     Attributes:
         side: The grid's long side has about this many points; None: it has every pixel.
         reach: Its points are at most this many sigmas of the smoothness kernel apart.
+        sparse: A grid whose lattice has more vertices per point is made finer: with narrow kernels points speak
+            for themselves only.
+        sure: Of two labels: pixels whose logits are this far apart on the grid are not looked at again.
         plausible: Labels with less than this probability everywhere, before the first step, take no part.
     """
 
     side: int | None
     reach: float
+    sparse: float
+    sure: float
     plausible: float
 
     def stride(self, problem: CrfProblem) -> int:
@@ -41,9 +46,9 @@ class Level:
 
 
 LEVELS = {
-    CrfEngineName.EXACT: Level(side=None, reach=0, plausible=1e-3),
-    CrfEngineName.FAST: Level(side=250, reach=0.7, plausible=0.2),
-    CrfEngineName.FASTEST: Level(side=125, reach=1.4, plausible=0.2),
+    CrfEngineName.EXACT: Level(side=None, reach=0, sparse=np.inf, sure=np.inf, plausible=1e-3),
+    CrfEngineName.FAST: Level(side=250, reach=0.7, sparse=0.8, sure=np.inf, plausible=0.2),
+    CrfEngineName.FASTEST: Level(side=125, reach=1.4, sparse=2.5, sure=8, plausible=0.2),
 }
 
 

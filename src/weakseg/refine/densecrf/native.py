@@ -44,8 +44,11 @@ class NativeCrf:
             kernels.colour_rgb,
             _each(kernels.smooth_weight, len(probs)),
             _each(kernels.colour_weight, len(probs)),
-            [(self.level.stride(problem), problem.steps)],
+            problem.steps,
+            self.level.stride(problem),
+            self.level.sparse,
             self.level.plausible,
+            self.level.sure,
             probs,
         )
         if not is_finite:

@@ -43,4 +43,5 @@ def _infer(problem: CrfProblem) -> NDArray[np.float32]:
 
 
 def _compatibility(weight: Weight) -> float | NDArray[np.float32]:
-    return np.array(weight, np.float32) if isinstance(weight, tuple) else weight  # (L,)
+    """What it adds to energies: for one number it turns the sign itself, for one per label it does not."""
+    return -np.array(weight, np.float32) if isinstance(weight, tuple) else weight  # (L,)
