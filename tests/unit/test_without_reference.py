@@ -17,7 +17,7 @@ from tests.helpers.fakes import FakeRuntime, make_card
 from weakseg.pipeline import Pipeline
 from weakseg.types import RawRequest
 
-card = make_card()
+card = make_card(photo_task={"ranking": [{"refine": "crf", "crf_engine": "pydensecrf"}, {"refine": "guided"}]})
 pipeline = Pipeline(card, FakeRuntime(card, [0.2, 0.3, 0.1, 0.05, 0.05, 0.3, 0.5, 0.1]))
 pipeline.warm_up()
 picture = io.BytesIO()
@@ -25,6 +25,7 @@ Image.fromarray(np.tile(np.uint8([[255, 0, 0], [0, 0, 255]]), (30, 20, 1))).save
 sent = [{"refine": "crf"}, {"refine": "crf", "crf_engine": "exact"}, {"budget_ms": 1000}, {"crf_engine": "pydensecrf"}]
 answers = pipeline.answer([RawRequest(picture.getvalue(), options) for options in sent])
 assert [answer.status for answer in answers] == [200, 200, 200, 400], answers
+assert json.loads(answers[2].headers["X-Weakseg-Options"])["refine"] == "guided"
 print(json.loads(answers[3].body)["error"]["field"])
 """
 
