@@ -35,7 +35,7 @@ from weakseg.refine.crf import find_engine
 from weakseg.runtime import Runtime
 from weakseg.side_by_side import SideBySide
 from weakseg.types import Answer, Box, Geometry, GraphOutput, Query, RawRequest, Rgb, Segmentation
-from weakseg.work import check_settings, check_work, find_excess
+from weakseg.work import check_settings, check_work, find_excess, is_installed
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,8 @@ class Pipeline:
             RequestError: an unknown class, a box outside the photo.
         """
         settings = self.card.settings(options)
-        check_settings(settings)
+        if not options.is_auto:
+            check_settings(settings)
         if options.box is not None:
             _check_box(options.box, rgb)
         if options.classes == ("none",):
@@ -173,9 +174,10 @@ class Pipeline:
         return Plan(rgb, options, settings, chosen, asked, query, network_input, geometry, ranking)
 
     def _ranking(self, options: Options, query: Query) -> tuple[Settings, ...]:
-        """What refine=auto may choose from: whatever is no excess for one request. Empty without auto."""
+        """What refine=auto may choose from: whatever is there and no excess for one request. Empty without auto."""
         ranking = self.card.ranking(options) if options.is_auto else ()
-        return tuple(settings for settings in ranking if find_excess(settings, query.labels.shape[1]) is None)
+        masks = query.labels.shape[1]
+        return tuple(each for each in ranking if is_installed(each) and find_excess(each, masks) is None)
 
     def _among(self, options: Options) -> NDArray[np.int64]:
         """(M,): the labels asked for, or those that compete where none is named."""

@@ -498,7 +498,9 @@ class GpuRuntime(FakeRuntime):
 def test_a_gpu_gets_the_crfs_of_a_batch_as_one(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     batches: list[int] = []
 
-    def find_counting_engine(name: CrfEngineName) -> CrfEngine:
+    def find_counting_engine(name: CrfEngineName, device: str) -> CrfEngine:
+        assert device == "cuda:0"
+
         def infer(problems: Sequence[CrfProblem]) -> list[NDArray[np.float32]]:
             batches.append(len(problems))
             return find_engine(name)(problems)
@@ -524,7 +526,7 @@ def test_a_gpu_gets_the_crfs_of_a_batch_as_one(pipeline: Pipeline, monkeypatch: 
 def test_crfs_that_fail_together_are_solved_alone(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def find_broken_engine(name: CrfEngineName) -> CrfEngine:
+    def find_broken_engine(name: CrfEngineName, device: str) -> CrfEngine:
         raise MemoryError("too many at once")
 
     monkeypatch.setattr("weakseg.pipeline.find_engine", find_broken_engine)

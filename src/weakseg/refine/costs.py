@@ -15,6 +15,7 @@ from weakseg.options import Options, Refine
 from weakseg.refine.bench import grow_labels, shrink_to_side
 from weakseg.refine.refine import refine_maps
 from weakseg.types import Box, Geometry, Maps, Rgb
+from weakseg.work import is_installed
 
 _RUNS = 3  # the quickest counts
 _ENOUGH_MS = 15.0  # what takes longer runs once: the start stays short
@@ -77,6 +78,7 @@ def measure_costs(card: ModelCard) -> Costs:
     """Run every step of the card's rankings on a drawn photo, at two sizes. Takes a few tenths of a second."""
     rankings = card.ranking(Options()), card.ranking(Options(box=Box(0, 0, 1, 1)))
     parts = {part for ranking in rankings for settings in ranking for part in _take_apart(settings)}
+    parts = {part for part in parts if is_installed(part)}
     sides = card.sides
     costs = {part: _measure_part(part, _side_of(part.refine, sides) or _LARGEST_SIDE) for part in parts}
     return Costs(sides, costs, _measure_frame(max(sides)))
