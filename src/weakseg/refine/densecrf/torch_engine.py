@@ -20,7 +20,7 @@ from weakseg.refine.densecrf.torch_labels import Merged
 from weakseg.refine.densecrf.torch_problem import Batch, Run, TensorProblem, plan_batches
 
 _LEAST_SAMPLES = 64  # along the short side
-_MOST_PIXELS = 2**23  # of a batch on CUDA, which takes some 700 bytes per sample
+_MOST_PIXELS = 2**23  # of a batch on CUDA: by count of tensors some 500 bytes per sample
 _ENOUGH_VERTICES_PER_SAMPLE = 6.0  # each touches so many
 _ALWAYS_ROOM = 2**16  # for vertices
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from weakseg.refine.densecrf.problem import Weight
-from weakseg.refine.densecrf.torch_lattice import Lattice, locate
-from weakseg.refine.densecrf.torch_problem import Batch, Run, upload
+from weakseg.refine.densecrf.torch_lattice import Lattice, constant, locate
+from weakseg.refine.densecrf.torch_problem import Batch, Run
 from weakseg.refine.densecrf.torch_smoothing import Axis, Banded, normalised_gaussian
 
 
@@ -114,12 +114,12 @@ class MeanField:
 
 
 def weigh(weight: Weight, device: torch.device) -> float | Tensor | None:
-    """One number for all labels, (C, 1) for one each, or None: nothing is weighed."""
+    """One number for all channels, (C, 1) for one each, or None: nothing is weighed."""
     if not np.any(weight):
         return None
-    if np.ptp(weight) == 0:
+    if not isinstance(weight, tuple) or len(set(weight)) == 1:
         return float(np.max(weight))
-    return upload(np.array(weight, np.float32)[:, None], device)
+    return constant(weight, torch.float32, device)[:, None]  # (C, 1)
 
 
 def channels_of(batch: Batch, logits: Tensor) -> Tensor:

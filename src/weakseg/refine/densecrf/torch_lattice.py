@@ -110,9 +110,8 @@ def _sort_descending(values: list[Tensor]) -> Tensor:
 
 
 def constant(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A small tensor on the device, without waiting for it."""
-    on_host = torch.tensor(values, dtype=dtype)
-    return on_host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else on_host.to(device)
+    """A small tensor, written by the device itself: a copy from the host would have to wait for it."""
+    return torch.stack([torch.full((), value, dtype=dtype, device=device) for value in values])
 
 
 @dataclass(frozen=True, slots=True)

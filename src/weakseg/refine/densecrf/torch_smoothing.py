@@ -94,10 +94,15 @@ def normalised_gaussian(targets: Axis, sources: Axis, sigma_px: float) -> Banded
     def weigh(target: Tensor, source: Tensor) -> Tensor:
         return torch.exp(((target - source) / sigma_px).square().clamp(max=_REACH**2) / -2)
 
-    norms = [
-        (Banded.of(axis, sources, _REACH * sigma_px, weigh).sums() + _LEAST_SUM).rsqrt() for axis in (targets, sources)
-    ]
-    return Banded.of(targets, sources, _REACH * sigma_px, weigh).scaled(norms[0], norms[1])
+    reach_px = _REACH * sigma_px
+    weights = Banded.of(targets, sources, reach_px, weigh)
+    norm = _norm_of(weights)  # (T,)
+    own_norm = norm if targets == sources else _norm_of(Banded.of(sources, sources, reach_px, weigh))  # (S,)
+    return weights.scaled(norm, own_norm)
+
+
+def _norm_of(weights: Banded) -> Tensor:
+    return (weights.sums() + _LEAST_SUM).rsqrt()
 
 
 def interpolation(targets: Axis, sources: Axis) -> Banded:
