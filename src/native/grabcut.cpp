@@ -7,7 +7,7 @@
 namespace weakseg {
 namespace {
 
-constexpr std::size_t kSamplePixels = 200'000; // of which the first clusters are chosen
+constexpr std::size_t kSamplePixels = 4'000'000; // of which the first clusters are chosen
 
 using Mixtures = std::array<Mixture, 2>; // background, object
 using Marks = std::vector<std::uint8_t>; // 0 or 1 for each pixel of a layer

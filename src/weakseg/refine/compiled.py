@@ -1,4 +1,4 @@
-"""The compiled part of the package (src/native), where it was built; else None: slower ways are there for all it does."""
+"""The compiled part of the package (src/native), where it was built; else None."""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
-"""The guided filter (He, Sun & Tang, ECCV 2010): a class map that follows the photo's edges, for a millisecond or two."""
+"""The guided filter (He, Sun & Tang, ECCV 2010): a class map that follows the photo's edges, in a millisecond."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,9 +20,9 @@ CELLS_PER_RADIUS = 4  # He & Sun 2015 shrink to a quarter of the radius and find
 def filter_map(class_map: Floats, rgb: Rgb, *, radius: float, eps: float) -> Floats:
     """Replace each window of a class map by the linear function of the photo's colours that fits it best.
 
-    He, Sun & Tang, "Guided Image Filtering" (TPAMI 2013, section 3.5: colour guide), in the fast form of He & Sun, "Fast
-    Guided Filter" (arXiv 1505.00996): the functions are fitted on a smaller photo and enlarged. Differs from the papers:
-    the photo is shrunk by averaging areas; the result is clipped to [0, 1].
+    He, Sun & Tang, "Guided Image Filtering" (TPAMI 2013, section 3.5: colour guide), in the form of He & Sun, "Fast
+    Guided Filter" (arXiv 1505.00996): the functions are fitted on a smaller photo and enlarged. Differs from the
+    papers: the photo is shrunk by averaging areas; the result is clipped to [0, 1].
 
     Args:
         class_map: (H, W) float32 in [0, 1]. Not modified.
@@ -39,34 +42,38 @@ def filter_map(class_map: Floats, rgb: Rgb, *, radius: float, eps: float) -> Flo
         return class_map.copy()
     step = max(radius_px // CELLS_PER_RADIUS, 1)
     small_wh = (-(-width // step), -(-height // step))
-    small_map = cv2.resize(class_map, small_wh, interpolation=cv2.INTER_AREA)
-    small_rgb = cv2.resize(rgb, small_wh, interpolation=cv2.INTER_AREA).reshape(*small_wh[::-1], 3)
-    lines = fit_lines(small_map, np.float32(small_rgb) / 255, round(radius_px / step), eps)  # 4 of (h, w)
-    slopes = [cv2.resize(line, (width, height), interpolation=cv2.INTER_LINEAR) for line in lines]  # 4 of (H, W)
+    small_map = _resize(class_map, small_wh, cv2.INTER_AREA)
+    guide = [_resize(channel, small_wh, cv2.INTER_AREA) / np.float32(255) for channel in cv2.split(rgb)]
+    lines = fit_lines(small_map, guide, round(radius_px / step), eps)  # 4 of (h, w)
+    slopes = [_resize(line, (width, height), cv2.INTER_LINEAR) for line in lines]  # 4 of (H, W)
     filtered = slopes.pop()
     for slope, channel in zip(slopes, cv2.split(rgb), strict=True):
-        filtered += cv2.multiply(slope, channel, scale=1 / 255, dtype=cv2.CV_32F)
+        filtered += np.asarray(cv2.multiply(slope, channel, scale=1 / 255, dtype=cv2.CV_32F), np.float32)
     return np.clip(filtered, 0, 1, out=filtered)  # (H, W)
 
 
-def fit_lines(class_map: Floats, guide: Floats, radius_px: int, eps: float) -> list[Floats]:
+def _resize(values: NDArray[Any], wh: tuple[int, int], interpolation: int) -> Floats:
+    return np.asarray(cv2.resize(values, wh, interpolation=interpolation), np.float32)
+
+
+def fit_lines(class_map: Floats, guide: Sequence[Floats], radius_px: int, eps: float) -> list[Floats]:
     """The linear functions of all windows around each pixel, averaged: equations (14), (15) and (16).
 
     Args:
         class_map: (h, w).
-        guide: (h, w, 3) in [0, 1].
+        guide: Red, green and blue, (h, w) each, in [0, 1].
     Returns:
         Four of (h, w): slopes of red, green and blue, and the offset.
     """
     mean = _Window(class_map.shape, radius_px).mean
-    colours = [np.ascontiguousarray(guide[..., c]) for c in range(3)]
-    means = [mean(colour) for colour in colours]
+    means = [mean(colour) for colour in guide]
     map_mean = mean(class_map)
-    shared = [mean(colour * class_map) - m * map_mean for colour, m in zip(colours, means, strict=True)]
+    shared = [mean(colour * class_map) - m * map_mean for colour, m in zip(guide, means, strict=True)]
     rr, rg, rb, gg, gb, bb = (
-        mean(colours[i] * colours[j]) - means[i] * means[j] for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+        mean(guide[i] * guide[j]) - means[i] * means[j] for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
     )
-    slopes = _solve(rr + eps, rg, rb, gg + eps, gb, bb + eps, shared)
+    noise = np.float32(eps)
+    slopes = _solve(rr + noise, rg, rb, gg + noise, gb, bb + noise, shared)
     offset = map_mean - sum(slope * m for slope, m in zip(slopes, means, strict=True))
     return [mean(line) for line in (*slopes, offset)]
 
@@ -76,7 +83,7 @@ class _Window:
 
     def __init__(self, hw: tuple[int, ...], radius_px: int) -> None:
         self._size = (2 * radius_px + 1, 2 * radius_px + 1)
-        self._inverse_count = 1 / self._sum(np.ones(hw, np.float32))  # (h, w)
+        self._inverse_count = np.float32(1) / self._sum(np.ones(hw, np.float32))  # (h, w)
 
     def mean(self, values: Floats) -> Floats:
         return self._sum(values) * self._inverse_count
@@ -91,6 +98,6 @@ def _solve(rr: Floats, rg: Floats, rb: Floats, gg: Floats, gb: Floats, bb: Float
     inverse = (gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg, rr * bb - rb * rb, rg * rb - rr * gb)
     xx, xy, xz, yy, yz = inverse
     zz = rr * gg - rg * rg
-    scale = 1 / (rr * xx + rg * xy + rb * xz)
+    scale = np.float32(1) / (rr * xx + rg * xy + rb * xz)
     r, g, b = right
     return [(xx * r + xy * g + xz * b) * scale, (xy * r + yy * g + yz * b) * scale, (xz * r + yz * g + zz * b) * scale]
