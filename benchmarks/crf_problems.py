@@ -16,7 +16,7 @@ from weakseg.options import Options
 from weakseg.pipeline import Pipeline
 from weakseg.refine.crf import unary_logits
 from weakseg.refine.densecrf.problem import CrfProblem, Kernels
-from weakseg.refine.refine import shrink_to_side
+from weakseg.refine.bench import shrink_to_side
 from weakseg.types import Geometry, Rgb
 from weakseg.voc import ANIMALS, VOC_CLASSES, VOID
 
