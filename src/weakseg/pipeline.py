@@ -261,7 +261,7 @@ class Pipeline:
             started = time.perf_counter()
             problems = [job.draft.refinement.problem for job in members if job.draft]
             try:
-                solutions = find_engine(name)([problem for problem in problems if problem])
+                solutions = find_engine(name, self.runtime.device)([problem for problem in problems if problem])
             except Exception:
                 log.exception("%d CRFs could not be solved together", len(members))
                 continue

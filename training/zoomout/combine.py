@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from training.zoomout.superpixels import Superpixels, spread
 from weakseg.card import CrfSettings
+from weakseg.options import CrfEngineName
 from weakseg.refine.crf import refine_with_crf
-from weakseg.refine.densecrf.reference import infer_with_pydensecrf
+from weakseg.refine.densecrf.engines import open_engine
 from weakseg.refine.gaussian import smooth_map
 from weakseg.types import Geometry, LabelMap, Maps, Rgb
 
@@ -68,7 +69,9 @@ def label(maps: Maps, rgb: Rgb, cut: Cut) -> LabelMap:
     """(K, H, W) maps to (H, W) labels: 0 where no map reaches the threshold, else k + 1 of the highest map."""
     if cut.crf is not None:
         even = [1.0] * len(maps)  # no class is believed in more than another
-        probs = refine_with_crf(maps, even, rgb, cut.crf, threshold=cut.threshold, engine=infer_with_pydensecrf)
+        probs = refine_with_crf(
+            maps, even, rgb, cut.crf, threshold=cut.threshold, engine=open_engine(CrfEngineName.EXACT)
+        )
         return probs.argmax(axis=0).astype(np.uint8)  # (H, W)
     claims = maps.max(axis=0)  # (H, W)
     return np.where((claims >= cut.threshold) & (claims > 0), maps.argmax(axis=0) + 1, 0).astype(np.uint8)

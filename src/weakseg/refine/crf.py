@@ -22,9 +22,9 @@ _CERTAIN = 1e6  # a logit that no kernel can outweigh
 
 
 @functools.cache
-def find_engine(name: CrfEngineName) -> CrfEngine:
-    """The engine of this process, opened when it is first asked for."""
-    return open_engine(name)
+def find_engine(name: CrfEngineName, device: str = "cpu") -> CrfEngine:
+    """The engine of this process, opened when it is first asked for; ``device`` is "cpu" or "cuda:N"."""
+    return open_engine(name, device=device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Level:
         sparse: A grid whose lattice has more vertices per point is made finer: with narrow kernels points speak
             for themselves only.
         sure: Of two labels: pixels whose logits are this far apart on the grid are not looked at again.
-        plausible: Labels with less than this probability everywhere, before the first step, take no part.
+        plausible: Labels with less than this probability everywhere, before the first step, take no part in any.
     """
 
     side: int | None
@@ -37,7 +37,7 @@ class Level:
 
     def stride(self, problem: CrfProblem) -> int:
         """Every how manieth row and column is on the grid."""
-        if self.side is None:
+        if self.side is None or not problem.steps:
             return 1
         stride = int(max(problem.logits.shape[1:]) / self.side + 0.5)
         if np.any(problem.kernels.smooth_weight):

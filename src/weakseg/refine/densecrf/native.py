@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg import _native
 from weakseg.errors import CrfInputError
+from weakseg.refine.compiled import native
 from weakseg.refine.densecrf.levels import Level, narrowest_kernels
 from weakseg.refine.densecrf.problem import CrfProblem, Weight
 
@@ -36,7 +36,8 @@ class NativeCrf:
     def _infer(self, problem: CrfProblem) -> NDArray[np.float32]:
         kernels = narrowest_kernels(problem)
         probs = np.zeros(problem.logits.shape, np.float32)
-        is_finite = _native.infer_crf(
+        assert native is not None, "the compiled part was not built; see weakseg.refine.densecrf.engines"
+        is_finite = native.infer_crf(
             np.ascontiguousarray(problem.logits, np.float32),
             np.ascontiguousarray(problem.rgb),
             kernels.smooth_sigma_px,
@@ -47,7 +48,7 @@ class NativeCrf:
             problem.steps,
             self.level.stride(problem),
             self.level.sparse,
-            self.level.plausible,
+            self.level.plausible if problem.steps else 0.0,
             self.level.sure,
             probs,
         )
