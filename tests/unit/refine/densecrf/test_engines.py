@@ -111,16 +111,10 @@ def test_every_size(tested: Contender, engine: CrfEngine, labels: int, hw: tuple
 
 
 @pytest.mark.parametrize("labels", [1, 2, 3, 5, 21])
-def test_every_number_of_labels_and_no_step_is_a_softmax(tested: Contender, engine: CrfEngine, labels: int) -> None:
-    """But for labels that are nowhere 0.2 probable, which engines that are not exact may leave out."""
+def test_every_number_of_labels_and_no_step_is_a_softmax(engine: CrfEngine, labels: int) -> None:
     asked = problem(labels, steps=0)
     grown = np.exp(asked.logits.astype(float))
-    expected = grown / grown.sum(0)
-    [found] = engine([asked])
-    assert_probabilities(found, asked)
-    plausible = expected.max((1, 2)) > (0 if tested.level is CrfEngineName.EXACT else 0.2)
-    left_out = expected[~plausible].sum(0).max() if not plausible.all() else 0
-    assert np.abs(found - expected)[plausible].max() < 1e-5 + left_out
+    assert np.allclose(engine([asked])[0], grown / grown.sum(0), atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])
