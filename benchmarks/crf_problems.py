@@ -14,6 +14,7 @@ from weakseg.evaluation.counting import VOC_VALUES
 from weakseg.evaluation.voc import Sample
 from weakseg.options import Options
 from weakseg.pipeline import Pipeline
+from weakseg.refine.bench import shrink_to_side
 from weakseg.refine.crf import unary_logits
 from weakseg.refine.densecrf.problem import CrfProblem, Kernels
 from weakseg.refine.bench import shrink_to_side
