@@ -88,7 +88,7 @@ def main(
             + "; ".join(f"{number}: {name}" for number, name in enumerate(UNARIES, 1))
             + "."
         ),
-    ] = "1,2,3",
+    ] = "1,2,3,4",
     settings: Annotated[
         str,
         typer.Option(

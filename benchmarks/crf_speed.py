@@ -1,4 +1,4 @@
-"""``python -m benchmarks.crf_speed``: how much faster than pydensecrf the dense CRF engines are, on one core and on two."""
+"""``python -m benchmarks.crf_speed``: how much faster than pydensecrf the dense CRF engines are."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ def main(
 ) -> None:
     """Time the CRF engines and pydensecrf in one process, with pydensecrf's customary kernels and ten steps.
 
-    Photos at full size (mostly 500 x 375); two labels from one class's map, and 21 labels as `benchmarks.crf_accuracy`
-    makes them: maps of all classes, of which few are probable anywhere, and noisy masks, in which all are. About five
-    minutes.
+    Photos at full size (mostly 500 x 375), with the unaries of `benchmarks.crf_accuracy`: two labels; 21, of which some
+    are probable somewhere; 21, all of them; 21, of which few are present. About five minutes.
     """
     cores = sorted(os.sched_getaffinity(0))
     bind_to_one_core(cpu)
