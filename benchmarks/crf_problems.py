@@ -92,7 +92,7 @@ class Photo:
         return logits  # (21, H, W)
 
     def _soft_logits(self, hw: tuple[int, int]) -> NDArray[np.float32]:
-        """As a network gives them that learned from masks: sure inside objects, soft at borders, others at SURELY_NOT."""
+        """As of a network that learned from masks: sure inside objects, soft at borders, others at SURELY_NOT."""
         truth = self.truth_at(hw)
         parts = np.stack(
             [cv2.GaussianBlur(np.float32(truth == label), (0, 0), SOFT * max(hw)) for label in range(LABELS)]
