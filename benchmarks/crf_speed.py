@@ -18,7 +18,7 @@ from benchmarks.stages import bind_to_one_core
 
 NOTE = (
     "Milliseconds of one photo, from its unary to its marginals: medians over photos of the best of some runs, in "
-    "which the engines took turns (pydensecrf, exact, fast ... pydensecrf, exact ...). `times` is the median of the ratios "
+    "which the engines took turns (pydensecrf, exact, fast ... pydensecrf, exact ...). `times` is the median ratio "
     "of pydensecrf's time and the engine's on the same photo, with the 10th and 90th percentile. Processor time of the "
     "thread: other work on the machine slows both sides down, and is not counted."
 )
