@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
 namespace weakseg {
 namespace {
@@ -96,24 +95,21 @@ std::vector<Capacity> weigh(const Layer& layer, const Opens& opens, const Mixtur
 // Decides the open pixels by the least cut.
 void cut_open(const Opens& opens, const std::vector<Capacity>& data, const Edges& edges, Sides& sides) {
     for (const Open& open : opens) sides.at(open.spot) = kOpen;
-    Flow flow(opens.size());
-    const std::unique_ptr<int[]> nodes(new int[sides.count()]); // by spot; only those of open pixels are ever set
+    Flow flow(sides.count(), sides.pitch);
     for (std::size_t i = 0; i < opens.size(); ++i) {
         const auto [place, spot] = opens[i];
-        const int node = nodes[spot] = flow.add_node(0);
         Capacity excess = data[i];
         for (int direction = 0; direction < kDirections; ++direction) {
-            const std::size_t there = spot + sides.offset(direction);
-            const std::uint8_t side = sides.at(there);
-            if (side == kOutside || (side == kOpen && there > spot)) continue; // open ones connect when they come
+            const std::uint8_t side = sides.at(spot + sides.offset(direction));
+            if (side == kOutside) continue;
             const Capacity price = edges.between(place, direction);
-            if (side == kOpen) flow.connect(node, nodes[there], direction, price);
-            else excess += side == 1 ? price : -price;
+            if (side != kOpen) excess += side == 1 ? price : -price;
+            else if (direction >= kDirections / 2) flow.connect(spot, direction, price);
         }
-        flow.add_excess(node, excess);
+        flow.open(spot, excess);
     }
     flow.solve();
-    for (std::size_t i = 0; i < opens.size(); ++i) sides.at(opens[i].spot) = flow.on_source_side(static_cast<int>(i));
+    for (const Open& open : opens) sides.at(open.spot) = flow.on_source_side(open.spot);
 }
 
 // Cuts a whole layer, as often as asked for; the colours are fitted anew each time.
