@@ -11,7 +11,7 @@ constexpr std::size_t kBlock = 64; // sums of 64 squared distances are whole num
 constexpr int kLanes = 8;
 constexpr int kTries = 3;
 constexpr int kRounds = 10;
-constexpr std::size_t kEnough = 20000; // colours that show where the centres go
+constexpr std::size_t kEnough = 250'000; // colours that show where the centres go
 
 using Centre = std::array<float, 3>;
 
@@ -30,7 +30,7 @@ struct Distances {
 };
 
 // `nearer`: the distances once there is one centre more.
-void add_centre(const Colours& colours, const Centre& centre, const Distances& before, Distances& nearer) {
+WEAKSEG_CLONES void add_centre(const Colours& colours, const Centre& centre, const Distances& before, Distances& nearer) {
     const float *r = colours.channels[0].data(), *g = colours.channels[1].data(), *b = colours.channels[2].data();
     const float* old = before.each.data();
     float* fresh = nearer.each.data();
@@ -99,7 +99,7 @@ std::vector<Centre> choose_centres(const Colours& colours, std::size_t counted, 
     return centres;
 }
 
-void assign(const Colours& colours, const std::vector<Centre>& centres, std::vector<std::uint8_t>& clusters) {
+WEAKSEG_CLONES void assign(const Colours& colours, const std::vector<Centre>& centres, std::vector<std::uint8_t>& clusters) {
     const float *r = colours.channels[0].data(), *g = colours.channels[1].data(), *b = colours.channels[2].data();
     const std::size_t count = colours.count();
     float nearest[kBlock];

@@ -10,6 +10,13 @@
 #include <cstdint>
 #include <vector>
 
+// A function that is compiled for AVX2 too; which one runs is decided when the library is loaded. Both round alike.
+#if defined(__x86_64__) && defined(__GLIBC__)
+#define WEAKSEG_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define WEAKSEG_CLONES
+#endif
+
 namespace weakseg {
 
 constexpr int kGaussians = 5;

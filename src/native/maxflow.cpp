@@ -72,6 +72,10 @@ void Flow::plant() {
     active_.assign(opens_.size(), kNone);
     for (const Index index : opens_) {
         Node& node = nodes_[index];
+        node.tree = Tree::none;
+        node.parent = kOrphan;
+        node.queued = false;
+        node.seen = time_;
         if (node.excess == 0) continue;
         node.tree = node.excess > 0 ? Tree::source : Tree::sink;
         node.parent = kRoot;

@@ -42,14 +42,18 @@ public:
         nodes_[spot + offsets_[direction]].residual[opposite(direction)] = static_cast<std::uint16_t>(price);
     }
 
-    // Finds the least cut.
+    // An open pixel's excess grows by so much.
+    void add_excess(std::size_t spot, Capacity more) { nodes_[spot].excess += more; }
+
+    // Finds the least cut. After a change of excess it can be found again, and quickly if little has changed: what flows
+    // already, flows on (Kohli & Torr, PAMI 2007).
     void solve();
 
     // Whether an open pixel is on the source's side. Where several cuts cost the same, the source's side is the largest.
     bool on_source_side(std::size_t spot) const { return nodes_[spot].tree != Tree::sink; }
 
-    // What flows: the cost of the least cut, where a pixel on the sink's side costs its excess, and one on the source's
-    // side its deficit.
+    // What flows since excess was last changed; for the first time, the cost of the least cut, where a pixel on the sink's
+    // side costs its excess, and one on the source's side its deficit.
     std::int64_t value() const { return value_; }
 
 private:
