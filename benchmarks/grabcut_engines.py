@@ -24,7 +24,7 @@ SIDES = ("500", "2000")  # long sides, pixels
 NOISE_SIDE = "500"
 
 AGREEMENT_NOTE = (
-    "`IoU with OpenCV`: of the two engines' masks, from the same seeds, both at full size. `against truth`: mean IoU in "
+    "`IoU with OpenCV`: of both engines' masks, from the same seeds, both at full size. `against truth`: mean IoU in "
     "percent with the photo's mask, and what `fast` adds to OpenCV's. `map`: seeds from the model's map by the card's "
     "levels; `box`: background outside, perhaps object inside. `skimage`: boxes drawn by hand, no truth. Aims: 0.97 in "
     "the mean, and no more than 0.3 points lost."
