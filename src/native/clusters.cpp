@@ -125,6 +125,25 @@ struct Tally {
     std::size_t count = 0;
 };
 
+// Neighbours are often of one cluster: four tallies in turns wait for each other less.
+std::vector<Tally> tally_all(const Colours& colours, std::size_t wanted, const std::vector<std::uint8_t>& clusters) {
+    constexpr std::size_t kTurns = 4;
+    Tally turns[kTurns][kGaussians];
+    for (std::size_t i = 0; i < colours.count(); ++i) {
+        Tally& tally = turns[i % kTurns][clusters[i]];
+        for (int c = 0; c < 3; ++c) tally.sum[c] += colours.channels[c][i];
+        ++tally.count;
+    }
+    std::vector<Tally> tallies(wanted);
+    for (const auto& turn : turns) {
+        for (std::size_t k = 0; k < wanted; ++k) {
+            for (int c = 0; c < 3; ++c) tallies[k].sum[c] += turn[k].sum[c];
+            tallies[k].count += turn[k].count;
+        }
+    }
+    return tallies;
+}
+
 // Moves the colour that is farthest from the largest cluster's centre into an empty cluster.
 void fill_empty(const Colours& colours, std::vector<Tally>& tallies, std::size_t empty,
                 std::vector<std::uint8_t>& clusters) {
@@ -151,12 +170,7 @@ void fill_empty(const Colours& colours, std::vector<Tally>& tallies, std::size_t
 }
 
 void update_centres(const Colours& colours, std::vector<Centre>& centres, std::vector<std::uint8_t>& clusters) {
-    std::vector<Tally> tallies(centres.size());
-    for (std::size_t i = 0; i < colours.count(); ++i) {
-        Tally& tally = tallies[clusters[i]];
-        for (int c = 0; c < 3; ++c) tally.sum[c] += colours.channels[c][i];
-        ++tally.count;
-    }
+    std::vector<Tally> tallies = tally_all(colours, centres.size(), clusters);
     for (std::size_t k = 0; k < centres.size(); ++k) {
         if (tallies[k].count == 0) fill_empty(colours, tallies, k, clusters);
     }
@@ -169,10 +183,11 @@ void update_centres(const Colours& colours, std::vector<Centre>& centres, std::v
 
 } // namespace
 
-Clusters find_clusters(const Colours& colours, std::size_t counted, Random& random) {
+Clusters find_clusters(Colours colours, std::size_t counted, Random& random) {
     const auto wanted = static_cast<int>(std::min<std::size_t>(kGaussians, colours.count()));
     std::vector<Centre> centres = choose_centres(colours, counted, wanted, random);
-    Clusters found{colours.every(colours.count() / kEnough + 1), {}};
+    const std::size_t step = colours.count() / kEnough + 1;
+    Clusters found{step > 1 ? colours.every(step) : std::move(colours), {}};
     found.numbers.resize(found.colours.count());
     assign(found.colours, centres, found.numbers);
     if (wanted == 1) return found;

@@ -63,7 +63,7 @@ struct Clusters {
 
 // k-means of at least one colour. `counted`: how many pixels the colours are an even sample of; the random choices fall
 // on the same places as if all of them were here.
-Clusters find_clusters(const Colours& colours, std::size_t counted, Random& random);
+Clusters find_clusters(Colours colours, std::size_t counted, Random& random);
 
 // Five Gaussians over colours, mixed.
 class Mixture {

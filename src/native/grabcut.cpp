@@ -74,17 +74,30 @@ std::array<std::size_t, 2> count_sides(const SeededPhoto& photo) {
     return {photo.count() - object, object};
 }
 
+std::size_t count_open(const SeededPhoto& photo) {
+    std::size_t open = 0;
+    for (std::size_t place = 0; place < photo.count(); ++place) open += !is_sure(photo.seeds[place]);
+    return open;
+}
+
+// The least stride, a power of two, that leaves about so many pixels.
+int stride_for(std::size_t pixels, std::size_t most_px) {
+    int stride = 1;
+    while (pixels / stride / stride > most_px) stride *= 2;
+    return stride;
+}
+
 Mixtures find_mixtures(const SeededPhoto& photo, const std::array<std::size_t, 2>& counted) {
     const auto find = [&](int stride) {
         const Layer sample(photo, stride);
         return part_colours(sample, sides_of_seeds(sample));
     };
-    std::array<Colours, 2> parted = find(stride_for(photo, kSamplePixels));
+    std::array<Colours, 2> parted = find(stride_for(photo.count(), kSamplePixels));
     if (parted[0].count() == 0 || parted[1].count() == 0) parted = find(1); // a speck that the sample misses
     Random random;
     Mixtures mixtures;
     for (const int side : {0, 1}) {
-        const Clusters clusters = find_clusters(parted[side], counted[side], random);
+        const Clusters clusters = find_clusters(std::move(parted[side]), counted[side], random);
         mixtures[side] = Mixture(clusters.colours, clusters.numbers);
     }
     return mixtures;
@@ -252,7 +265,7 @@ std::vector<std::uint8_t> cut_photo(const SeededPhoto& photo, const CutSettings&
     const std::array<std::size_t, 2> counted = count_sides(photo);
     if (counted[0] == 0 || counted[1] == 0) return std::vector<std::uint8_t>(photo.count(), counted[1] > 0);
     Mixtures mixtures = find_mixtures(photo, counted);
-    int stride = stride_for(photo, settings.coarse_px);
+    int stride = stride_for(count_open(photo), settings.coarse_px);
     const Layer full(photo, 1);
     std::vector<Edges> edges{Edges(full)}; // of the strides 1, 2, 4 ...
     for (int of = 1; of < stride; of *= 2) edges.push_back(edges.back().halved());

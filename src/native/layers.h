@@ -44,9 +44,6 @@ private:
     std::vector<std::uint8_t> rgb_, seeds_;
 };
 
-// The least stride, a power of two, with at most so many pixels.
-int stride_for(const SeededPhoto& photo, std::size_t most_px);
-
 constexpr double kGamma = 50;     // OpenCV's price of parting equal colours
 constexpr float kUnits = 512;     // prices are whole numbers of 1 / 512
 constexpr float kCertain = 400;   // more than all edges of a pixel together: 4 x 50 and 4 x 50 / sqrt(2)

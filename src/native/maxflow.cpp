@@ -5,6 +5,11 @@
 #include <new>
 
 namespace weakseg {
+namespace {
+
+constexpr int kWaves = 3;
+
+} // namespace
 
 Flow::Flow(std::size_t spots, int pitch) : nodes_(static_cast<Node*>(std::calloc(spots, sizeof(Node)))) {
     if (!nodes_) throw std::bad_alloc();
@@ -22,6 +27,7 @@ void Flow::open(std::size_t spot, Capacity excess) {
 void Flow::solve() {
     value_ = total_excess();
     for (int direction = 0; direction < kDirections; ++direction) push_along(direction);
+    for (int round = 0; round < kWaves; ++round) push_home();
     plant();
     for (Index index = next_active(); index != kNone;) {
         const Bridge bridge = grow(index);
@@ -65,6 +71,42 @@ void Flow::push_along(int direction) {
         next.excess += amount;
         next.residual[opposite(direction)] += static_cast<std::uint16_t>(amount);
     });
+}
+
+// Pushes all excess one shortest way towards a deficit, as far as there is room: what is stuck stays where it is.
+void Flow::push_home() {
+    ++time_;
+    std::vector<Index>& order = active_; // by distance to a deficit
+    order.clear();
+    for (const Index index : opens_) {
+        if (nodes_[index].excess >= 0) continue;
+        nodes_[index].seen = time_;
+        nodes_[index].distance = 0;
+        order.push_back(index);
+    }
+    for (std::size_t next = 0; next < order.size(); ++next) {
+        const int further = nodes_[order[next]].distance + 1;
+        for (int direction = 0; direction < kDirections; ++direction) {
+            const Index there = neighbour(order[next], direction);
+            Node& node = nodes_[there];
+            if (node.seen == time_ || node.residual[opposite(direction)] == 0) continue;
+            node.seen = time_;
+            node.distance = further;
+            order.push_back(there);
+        }
+    }
+    for (auto from = order.rbegin(); from != order.rend(); ++from) {
+        Node& node = nodes_[*from];
+        for (int direction = 0; direction < kDirections && node.excess > 0; ++direction) {
+            Node& next = nodes_[neighbour(*from, direction)];
+            if (next.seen != time_ || next.distance != node.distance - 1) continue;
+            const Capacity amount = std::min<Capacity>(node.excess, node.residual[direction]);
+            node.excess -= amount;
+            node.residual[direction] -= static_cast<std::uint16_t>(amount);
+            next.excess += amount;
+            next.residual[opposite(direction)] += static_cast<std::uint16_t>(amount);
+        }
+    }
 }
 
 // Every node with an excess or a deficit is the root of a tree of its own.

@@ -84,6 +84,7 @@ private:
 
     std::int64_t total_excess() const;
     void push_along(int direction);
+    void push_home();
     void plant();
     void activate(Index index);
     Index next_active();
