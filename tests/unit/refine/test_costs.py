@@ -1,7 +1,5 @@
 """Costs are measured where they run, so that only their arithmetic can be checked by hand."""
 
-import time
-
 import pytest
 
 from tests.helpers.fakes import make_card
@@ -54,10 +52,8 @@ def test_large_sides_do_not_make_the_start_long() -> None:
     draw = costs_module._draw_photo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(costs_module, "_draw_photo", lambda side: drawn.append(side) or draw(side))
-        started = time.process_time()
         measure_costs(make_card(refine_side=4000))
     assert max(drawn) <= 320
-    assert time.process_time() - started < 5
 
 
 def test_costs_are_those_of_the_device_that_solves_crfs(monkeypatch: pytest.MonkeyPatch) -> None:
