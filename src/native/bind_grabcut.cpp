@@ -59,21 +59,27 @@ py::tuple cut_grid(const Array<std::int32_t>& excess, const Array<std::int32_t>&
     if (excess.ndim() != 2 || prices.ndim() != 3 || prices.shape(0) != 4 || prices.shape(1) != excess.shape(0) ||
         prices.shape(2) != excess.shape(1))
         throw py::value_error("shapes disagree");
+    const bool are_prices = std::all_of(prices.data(), prices.data() + prices.size(),
+                                        [](auto price) { return price >= 0 && price <= weakseg::kMostPrice; });
+    if (!are_prices) throw py::value_error("prices are from 0 to 32767");
     const auto height = static_cast<int>(excess.shape(0)), width = static_cast<int>(excess.shape(1));
-    weakseg::Flow flow(excess.size());
-    for (py::ssize_t i = 0; i < excess.size(); ++i) flow.add_node(excess.data()[i]);
+    const auto spot = [&](int y, int x) { return std::size_t{1} * (y + 1) * (width + 2) + x + 1; };
+    weakseg::Flow flow(spot(height + 1, 0), width + 2);
     for (int y = 0; y < height; ++y) {
         for (int x = 0; x < width; ++x) {
+            flow.open(spot(y, x), excess.at(y, x));
             for (int direction = 4; direction < weakseg::kDirections; ++direction) {
                 const int down = y + weakseg::kDown[direction], right = x + weakseg::kRight[direction];
                 if (down >= height || right < 0 || right >= width) continue;
-                flow.connect(y * width + x, down * width + right, direction, prices.at(direction - 4, y, x));
+                flow.connect(spot(y, x), direction, prices.at(direction - 4, y, x));
             }
         }
     }
     flow.solve();
     Bytes sides({height, width});
-    for (int i = 0; i < flow.count(); ++i) sides.mutable_data()[i] = flow.on_source_side(i);
+    for (int y = 0; y < height; ++y) {
+        for (int x = 0; x < width; ++x) sides.mutable_at(y, x) = flow.on_source_side(spot(y, x));
+    }
     return py::make_tuple(sides, flow.value());
 }
 

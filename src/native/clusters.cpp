@@ -11,7 +11,7 @@ constexpr std::size_t kBlock = 64; // sums of 64 squared distances are whole num
 constexpr int kLanes = 8;
 constexpr int kTries = 3;
 constexpr int kRounds = 10;
-constexpr std::size_t kEnough = 20000; // colours that show where the centres go
+constexpr std::size_t kEnough = 250'000; // colours that show where the centres go
 
 using Centre = std::array<float, 3>;
 
@@ -30,7 +30,7 @@ struct Distances {
 };
 
 // `nearer`: the distances once there is one centre more.
-void add_centre(const Colours& colours, const Centre& centre, const Distances& before, Distances& nearer) {
+WEAKSEG_CLONES void add_centre(const Colours& colours, const Centre& centre, const Distances& before, Distances& nearer) {
     const float *r = colours.channels[0].data(), *g = colours.channels[1].data(), *b = colours.channels[2].data();
     const float* old = before.each.data();
     float* fresh = nearer.each.data();
@@ -99,7 +99,7 @@ std::vector<Centre> choose_centres(const Colours& colours, std::size_t counted, 
     return centres;
 }
 
-void assign(const Colours& colours, const std::vector<Centre>& centres, std::vector<std::uint8_t>& clusters) {
+WEAKSEG_CLONES void assign(const Colours& colours, const std::vector<Centre>& centres, std::vector<std::uint8_t>& clusters) {
     const float *r = colours.channels[0].data(), *g = colours.channels[1].data(), *b = colours.channels[2].data();
     const std::size_t count = colours.count();
     float nearest[kBlock];
@@ -124,6 +124,25 @@ struct Tally {
     std::array<double, 3> sum{};
     std::size_t count = 0;
 };
+
+// Neighbours are often of one cluster: four tallies in turns wait for each other less.
+std::vector<Tally> tally_all(const Colours& colours, std::size_t wanted, const std::vector<std::uint8_t>& clusters) {
+    constexpr std::size_t kTurns = 4;
+    Tally turns[kTurns][kGaussians];
+    for (std::size_t i = 0; i < colours.count(); ++i) {
+        Tally& tally = turns[i % kTurns][clusters[i]];
+        for (int c = 0; c < 3; ++c) tally.sum[c] += colours.channels[c][i];
+        ++tally.count;
+    }
+    std::vector<Tally> tallies(wanted);
+    for (const auto& turn : turns) {
+        for (std::size_t k = 0; k < wanted; ++k) {
+            for (int c = 0; c < 3; ++c) tallies[k].sum[c] += turn[k].sum[c];
+            tallies[k].count += turn[k].count;
+        }
+    }
+    return tallies;
+}
 
 // Moves the colour that is farthest from the largest cluster's centre into an empty cluster.
 void fill_empty(const Colours& colours, std::vector<Tally>& tallies, std::size_t empty,
@@ -151,12 +170,7 @@ void fill_empty(const Colours& colours, std::vector<Tally>& tallies, std::size_t
 }
 
 void update_centres(const Colours& colours, std::vector<Centre>& centres, std::vector<std::uint8_t>& clusters) {
-    std::vector<Tally> tallies(centres.size());
-    for (std::size_t i = 0; i < colours.count(); ++i) {
-        Tally& tally = tallies[clusters[i]];
-        for (int c = 0; c < 3; ++c) tally.sum[c] += colours.channels[c][i];
-        ++tally.count;
-    }
+    std::vector<Tally> tallies = tally_all(colours, centres.size(), clusters);
     for (std::size_t k = 0; k < centres.size(); ++k) {
         if (tallies[k].count == 0) fill_empty(colours, tallies, k, clusters);
     }
@@ -169,10 +183,11 @@ void update_centres(const Colours& colours, std::vector<Centre>& centres, std::v
 
 } // namespace
 
-Clusters find_clusters(const Colours& colours, std::size_t counted, Random& random) {
+Clusters find_clusters(Colours colours, std::size_t counted, Random& random) {
     const auto wanted = static_cast<int>(std::min<std::size_t>(kGaussians, colours.count()));
     std::vector<Centre> centres = choose_centres(colours, counted, wanted, random);
-    Clusters found{colours.every(colours.count() / kEnough + 1), {}};
+    const std::size_t step = colours.count() / kEnough + 1;
+    Clusters found{step > 1 ? colours.every(step) : std::move(colours), {}};
     found.numbers.resize(found.colours.count());
     assign(found.colours, centres, found.numbers);
     if (wanted == 1) return found;

@@ -95,7 +95,7 @@ Mixture::Parameters Mixture::fit(const Sums& sums, double total) {
 }
 
 // -log of the density under one Gaussian, its share left out. At most kBlock colours.
-void Mixture::measure(const Parameters& gaussian, const Colours& colours, std::size_t begin, std::size_t length,
+WEAKSEG_CLONES void Mixture::measure(const Parameters& gaussian, const Colours& colours, std::size_t begin, std::size_t length,
                       float* costs) {
     const float* red = colours.channels[0].data() + begin;
     const float* green = colours.channels[1].data() + begin;

@@ -10,6 +10,13 @@
 #include <cstdint>
 #include <vector>
 
+// A function that is compiled for AVX2 too; which one runs is decided when the library is loaded. Both round alike.
+#if defined(__x86_64__) && defined(__GLIBC__)
+#define WEAKSEG_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define WEAKSEG_CLONES
+#endif
+
 namespace weakseg {
 
 constexpr int kGaussians = 5;
@@ -56,7 +63,7 @@ struct Clusters {
 
 // k-means of at least one colour. `counted`: how many pixels the colours are an even sample of; the random choices fall
 // on the same places as if all of them were here.
-Clusters find_clusters(const Colours& colours, std::size_t counted, Random& random);
+Clusters find_clusters(Colours colours, std::size_t counted, Random& random);
 
 // Five Gaussians over colours, mixed.
 class Mixture {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
+#include <utility>
 
 namespace weakseg {
 namespace {
@@ -43,12 +43,25 @@ struct Open {
 
 using Opens = std::vector<Open>; // by rows
 
-template <typename SideOf>
-std::array<Colours, 2> part_colours(const Layer& layer, const SideOf& side) {
+// The colours of a layer's background and object, by rows.
+std::array<Colours, 2> part_colours(const Layer& layer, const Sides& sides) {
     std::array<Colours, 2> parted;
     for (Colours& colours : parted) colours.reserve(layer.count());
-    for (std::size_t place = 0; place < layer.count(); ++place) parted[side(place)].add(layer.rgb(place));
+    for (int y = 0; y < layer.height(); ++y) {
+        const std::uint8_t* row = sides.row(y);
+        const std::uint8_t* rgb = layer.rgb(std::size_t{1} * y * layer.width());
+        for (int x = 0; x < layer.width(); ++x) parted[row[x]].add(rgb + 3 * x);
+    }
     return parted;
+}
+
+Sides sides_of_seeds(const Layer& layer) {
+    Sides sides(layer);
+    for (int y = 0; y < layer.height(); ++y) {
+        const std::size_t row = std::size_t{1} * y * layer.width();
+        for (int x = 0; x < layer.width(); ++x) sides.row(y)[x] = side_of(layer.seed(row + x));
+    }
+    return sides;
 }
 
 Mixtures relearn(const Mixtures& mixtures, const std::array<Colours, 2>& parted) {
@@ -61,17 +74,30 @@ std::array<std::size_t, 2> count_sides(const SeededPhoto& photo) {
     return {photo.count() - object, object};
 }
 
+std::size_t count_open(const SeededPhoto& photo) {
+    std::size_t open = 0;
+    for (std::size_t place = 0; place < photo.count(); ++place) open += !is_sure(photo.seeds[place]);
+    return open;
+}
+
+// The least stride, a power of two, that leaves about so many pixels.
+int stride_for(std::size_t pixels, std::size_t most_px) {
+    int stride = 1;
+    while (pixels / stride / stride > most_px) stride *= 2;
+    return stride;
+}
+
 Mixtures find_mixtures(const SeededPhoto& photo, const std::array<std::size_t, 2>& counted) {
     const auto find = [&](int stride) {
         const Layer sample(photo, stride);
-        return part_colours(sample, [&](std::size_t place) { return side_of(sample.seed(place)); });
+        return part_colours(sample, sides_of_seeds(sample));
     };
-    std::array<Colours, 2> parted = find(stride_for(photo, kSamplePixels));
+    std::array<Colours, 2> parted = find(stride_for(photo.count(), kSamplePixels));
     if (parted[0].count() == 0 || parted[1].count() == 0) parted = find(1); // a speck that the sample misses
     Random random;
     Mixtures mixtures;
     for (const int side : {0, 1}) {
-        const Clusters clusters = find_clusters(parted[side], counted[side], random);
+        const Clusters clusters = find_clusters(std::move(parted[side]), counted[side], random);
         mixtures[side] = Mixture(clusters.colours, clusters.numbers);
     }
     return mixtures;
@@ -93,46 +119,55 @@ std::vector<Capacity> weigh(const Layer& layer, const Opens& opens, const Mixtur
     return excess;
 }
 
-// Decides the open pixels by the least cut.
-void cut_open(const Opens& opens, const std::vector<Capacity>& data, const Edges& edges, Sides& sides) {
-    for (const Open& open : opens) sides.at(open.spot) = kOpen;
-    Flow flow(opens.size());
-    const std::unique_ptr<int[]> nodes(new int[sides.count()]); // by spot; only those of open pixels are ever set
-    for (std::size_t i = 0; i < opens.size(); ++i) {
-        const auto [place, spot] = opens[i];
-        const int node = nodes[spot] = flow.add_node(0);
-        Capacity excess = data[i];
-        for (int direction = 0; direction < kDirections; ++direction) {
-            const std::size_t there = spot + sides.offset(direction);
-            const std::uint8_t side = sides.at(there);
-            if (side == kOutside || (side == kOpen && there > spot)) continue; // open ones connect when they come
-            const Capacity price = edges.between(place, direction);
-            if (side == kOpen) flow.connect(node, nodes[there], direction, price);
-            else excess += side == 1 ? price : -price;
+// The graph of a layer's open pixels; the decided ones pull at their neighbours.
+class Cut {
+public:
+    Cut(const Opens& opens, const Edges& edges, Sides& sides) : opens_(opens), flow_(sides.count(), sides.pitch) {
+        for (const Open& open : opens) sides.at(open.spot) = kOpen;
+        for (const auto& [place, spot] : opens) {
+            Capacity excess = 0;
+            for (int direction = 0; direction < kDirections; ++direction) {
+                const std::uint8_t side = sides.at(spot + sides.offset(direction));
+                if (side == kOutside) continue;
+                const Capacity price = edges.between(place, direction);
+                if (side != kOpen) excess += side == 1 ? price : -price;
+                else if (direction >= kDirections / 2) flow_.connect(spot, direction, price);
+            }
+            flow_.open(spot, excess);
         }
-        flow.add_excess(node, excess);
+        data_.resize(opens.size());
     }
-    flow.solve();
-    for (std::size_t i = 0; i < opens.size(); ++i) sides.at(opens[i].spot) = flow.on_source_side(static_cast<int>(i));
-}
+
+    // Decides all open pixels, for these costs of calling them background rather than object.
+    void decide(std::vector<Capacity> data, Sides& sides) {
+        for (std::size_t i = 0; i < opens_.size(); ++i) flow_.add_excess(opens_[i].spot, data[i] - data_[i]);
+        data_ = std::move(data);
+        flow_.solve();
+        for (const Open& open : opens_) sides.at(open.spot) = flow_.on_source_side(open.spot);
+    }
+
+private:
+    const Opens& opens_;
+    std::vector<Capacity> data_; // as last decided by
+    Flow flow_;
+};
 
 // Cuts a whole layer, as often as asked for; the colours are fitted anew each time.
 Sides cut_layer(const Layer& layer, const Edges& edges, int iterations, Mixtures& mixtures) {
-    Sides sides(layer);
+    Sides sides = sides_of_seeds(layer);
     Opens opens;
     for (int y = 0; y < layer.height(); ++y) {
         for (int x = 0; x < layer.width(); ++x) {
             const std::size_t place = std::size_t{1} * y * layer.width() + x;
-            sides.row(y)[x] = side_of(layer.seed(place));
             if (!is_sure(layer.seed(place))) opens.push_back({place, sides.spot(y, x)});
         }
     }
+    const Sides begun = sides;
+    Cut cut(opens, edges, sides);
+    sides = begun;
     for (int iteration = 0; iteration < iterations; ++iteration) {
-        const auto side = [&](std::size_t place) {
-            return sides.row(static_cast<int>(place / layer.width()))[place % layer.width()];
-        };
-        mixtures = relearn(mixtures, part_colours(layer, side));
-        cut_open(opens, weigh(layer, opens, mixtures), edges, sides);
+        mixtures = relearn(mixtures, part_colours(layer, sides));
+        cut.decide(weigh(layer, opens, mixtures), sides);
     }
     return sides;
 }
@@ -207,7 +242,7 @@ Sides refine(const Sides& half, const Layer& layer, const Edges& edges, const Mi
             if (is_near[x / 2] && !is_sure(layer.seed(place))) opens.push_back({place, sides.spot(y, x)});
         }
     }
-    cut_open(opens, weigh(layer, opens, mixtures), edges, sides);
+    Cut(opens, edges, sides).decide(weigh(layer, opens, mixtures), sides);
     return sides;
 }
 
@@ -223,14 +258,14 @@ std::vector<std::uint8_t> unframe(const Sides& sides) {
 std::array<Mixture, 2> fit_seeds(const SeededPhoto& photo) {
     const Mixtures found = find_mixtures(photo, count_sides(photo));
     const Layer layer(photo, 1);
-    return relearn(found, part_colours(layer, [&](std::size_t place) { return side_of(layer.seed(place)); }));
+    return relearn(found, part_colours(layer, sides_of_seeds(layer)));
 }
 
 std::vector<std::uint8_t> cut_photo(const SeededPhoto& photo, const CutSettings& settings) {
     const std::array<std::size_t, 2> counted = count_sides(photo);
     if (counted[0] == 0 || counted[1] == 0) return std::vector<std::uint8_t>(photo.count(), counted[1] > 0);
     Mixtures mixtures = find_mixtures(photo, counted);
-    int stride = stride_for(photo, settings.coarse_px);
+    int stride = stride_for(count_open(photo), settings.coarse_px);
     const Layer full(photo, 1);
     std::vector<Edges> edges{Edges(full)}; // of the strides 1, 2, 4 ...
     for (int of = 1; of < stride; of *= 2) edges.push_back(edges.back().halved());

@@ -1,7 +1,7 @@
-// GrabCut (Rother, Kolmogorov & Blake, SIGGRAPH 2004) as OpenCV computes it, coarse to fine.
+// GrabCut (Rother, Kolmogorov & Blake, SIGGRAPH 2004) as OpenCV computes it, coarse to fine where there is much to decide.
 //
-// Colours are fitted, and object and background parted, on every n-th pixel; at twice the size, only pixels near the
-// border so found are decided anew, and so on up to the photo itself (Lombaert, Sun, Grady & Xu, ICCV 2005).
+// Colours are fitted, and object and background parted, on every n-th pixel; at twice the size, only pixels near the border
+// so found are decided anew, and so on up to the photo itself (Lombaert, Sun, Grady & Xu, ICCV 2005).
 
 #pragma once
 
@@ -16,7 +16,7 @@ namespace weakseg {
 
 struct CutSettings {
     int iterations;        // rounds of fitting colours and cutting
-    std::size_t coarse_px; // pixels of the coarsest layer at most
+    std::size_t coarse_px; // pixels at most that the coarsest layer leaves to be decided
     int band;              // pixels of a layer, to each side of its border, that are decided anew at twice the size
 };
 

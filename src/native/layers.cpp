@@ -77,13 +77,6 @@ Layer::Layer(const SeededPhoto& photo, int stride) : stride_(stride), pixels_(ph
     pixels_.seeds = seeds_.data();
 }
 
-int stride_for(const SeededPhoto& photo, std::size_t most_px) {
-    int stride = 1;
-    const auto along = [&stride](int length) { return static_cast<std::size_t>((length + stride - 1) / stride); };
-    while (along(photo.height) * along(photo.width) > most_px) stride *= 2;
-    return stride;
-}
-
 Edges::Edges(int height, int width) : height_(height), width_(width) {
     for (auto& direction : forward_) direction.resize(std::size_t{1} * height * width);
 }

@@ -26,10 +26,6 @@ struct SeededPhoto {
     std::size_t count() const { return std::size_t{1} * height * width; }
 };
 
-// Where a direction of a flow graph leads.
-constexpr std::array<int, kDirections> kDown{-1, -1, -1, 0, 0, 1, 1, 1};
-constexpr std::array<int, kDirections> kRight{-1, 0, 1, -1, 1, -1, 0, 1};
-
 // Every stride-th pixel of a photo in both directions, and of its seeds: from the middles of squares.
 class Layer {
 public:
@@ -48,12 +44,9 @@ private:
     std::vector<std::uint8_t> rgb_, seeds_;
 };
 
-// The least stride, a power of two, with at most so many pixels.
-int stride_for(const SeededPhoto& photo, std::size_t most_px);
-
 constexpr double kGamma = 50;     // OpenCV's price of parting equal colours
-constexpr float kUnits = 1024;    // prices are whole numbers of 1 / 1024
-constexpr float kCertain = 512;   // more than all edges of a pixel together: 4 x 50 and 4 x 50 / sqrt(2)
+constexpr float kUnits = 512;     // prices are whole numbers of 1 / 512
+constexpr float kCertain = 400;   // more than all edges of a pixel together: 4 x 50 and 4 x 50 / sqrt(2)
 
 // What it costs to part neighbours.
 class Edges {

@@ -76,8 +76,8 @@ class CrfSettings(_Strict):
 class GuidedSettings(_Strict):
     """The guided filter (He, Sun & Tang, ECCV 2010): the map, smoothed wherever the photo's colour is even."""
 
-    radius: float = Field(0.04, gt=0, le=0.5, description="A fraction of the long side")
-    eps: float = Field(1e-3, gt=0, le=1, description="Variance of colours in [0, 1] that still counts as even")
+    radius: float = Field(0.06, gt=0, le=0.5, description="A fraction of the long side")
+    eps: float = Field(3e-4, gt=0, le=1, description="Variance of colours in [0, 1] that still counts as even")
 
 
 class Candidate(_Strict):

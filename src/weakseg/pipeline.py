@@ -74,7 +74,7 @@ class Pipeline:
         self.vocabulary = card.vocabulary()
         self._rankable = np.flatnonzero(self.vocabulary.rankable())
         self._provenance = Provenance.of(card, runtime)
-        self._finisher = Finisher(card)
+        self._finisher = Finisher(card, runtime.device)
         self._side_by_side = SideBySide(card.threads)
         self._solves_together = runtime.device != "cpu"  # a GPU wants batches, cores want neighbours
 
@@ -253,12 +253,16 @@ class Pipeline:
         return now - job.arrived > self.batch_deadline_s
 
     def _solve_together(self, jobs: Sequence[Job]) -> None:
-        """The CRFs of a batch as one batch. Where that fails, each job solves its own."""
+        """The CRFs of a batch as one batch. Where that fails, each job solves its own on the CPU.
+
+        pydensecrf runs on the CPU anyway: job by job, between looks at the clock.
+        """
         self._each((job for job in jobs if job.output is not None), self._draft)
         posed: dict[CrfEngineName, list[Job]] = defaultdict(list)
         for job in jobs:
             if job.answer is None and job.draft is not None and job.draft.plan.settings.crf is not None:
                 posed[job.draft.plan.settings.crf.engine].append(job)
+        posed.pop(CrfEngineName.PYDENSECRF, None)
         for name, members in posed.items():
             started = time.perf_counter()
             problems = [job.draft.refinement.problem for job in members if job.draft]
@@ -309,7 +313,7 @@ class Pipeline:
         if output is None:
             return self._finisher.cut_box(plan)
         draft = self._finisher.draft(plan, output)
-        return self._finisher.complete(draft, draft.refinement.solve())
+        return self._finisher.complete(draft, draft.refinement.solve(self.runtime.device))
 
 
 def _attempt(step: Callable[[Job], None], job: Job) -> None:

@@ -28,3 +28,25 @@ def test_an_error_comes_out_and_leaves_opencv_as_it_was() -> None:
     with pytest.raises(ZeroDivisionError):
         SideBySide(2).each(lambda item: 1 // item, [1, 0, 2])
     assert cv2.getNumThreads() == before
+
+
+def test_callers_that_overlap_leave_opencv_as_it_was() -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    first_is_in, second_is_done = threading.Event(), threading.Event()
+
+    def linger(item: int) -> None:
+        first_is_in.set()
+        assert second_is_done.wait(20)
+
+    first = threading.Thread(target=SideBySide(2).each, args=(linger, [0, 1]))
+    first.start()
+    assert first_is_in.wait(20)
+    seen: list[int] = []
+    SideBySide(2).each(lambda item: seen.append(cv2.getNumThreads()), [0, 1])
+    between = cv2.getNumThreads()
+    second_is_done.set()
+    first.join(20)
+    after = cv2.getNumThreads()
+    cv2.setNumThreads(before)
+    assert (seen, between, after) == ([1, 1], 1, 3)

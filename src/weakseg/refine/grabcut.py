@@ -16,8 +16,8 @@ SeedMap = NDArray[np.uint8]  # (H, W) of cv2.GC_BGD, GC_PR_BGD, GC_PR_FGD, GC_FG
 # OpenCV fits five Gaussians to the foreground's colours and five to the background's, and refuses fewer pixels.
 _GAUSSIANS = 5
 
-# Pixels at most that ``fast`` cuts all at once: every fourth one in each direction, but within these.
-LEAST_COARSE_PX, MOST_COARSE_PX = 50_000, 200_000
+# Undecided pixels at most that ``fast`` cuts all at once: a twentieth of a photo's, but within these.
+LEAST_COARSE_PX, MOST_COARSE_PX = 100_000, 200_000
 BAND = 3  # pixels of each coarser photo to both sides of the border that it cuts anew in the finer one
 
 
@@ -62,9 +62,10 @@ def can_cut(seeds: SeedMap) -> bool:
 def cut(rgb: Rgb, seeds: SeedMap, *, iterations: int, engine: GrabCutEngine = GrabCutEngine.FAST) -> Mask:
     """Run GrabCut. Deterministic, and the same in any thread; sure seeds stay.
 
-    Differs from the paper: no border matting. ``fast`` begins with the colours that OpenCV begins with, but parts
-    object and background on every n-th pixel, and on all of them only near the border so found (src/native/grabcut.h).
-    The colour models do not care about the order of channels, so RGB is passed as it is.
+    Differs from the paper: no border matting. ``fast`` computes what OpenCV does, from the same random numbers; where
+    many pixels are undecided, it parts object and background on every n-th one, and then on all that are near the
+    border so found (src/native/grabcut.h). The colour models do not care about the order of channels, so RGB is passed
+    as it is.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -83,7 +84,7 @@ def cut(rgb: Rgb, seeds: SeedMap, *, iterations: int, engine: GrabCutEngine = Gr
     rgb, seeds = np.ascontiguousarray(rgb), np.ascontiguousarray(seeds)
     if engine is GrabCutEngine.OPENCV or native is None:
         return _cut_with_opencv(rgb, seeds, iterations)
-    coarse_px = min(max(seeds.size // 16, LEAST_COARSE_PX), MOST_COARSE_PX)
+    coarse_px = min(max(seeds.size // 20, LEAST_COARSE_PX), MOST_COARSE_PX)
     return native.cut_photo(rgb, seeds, iterations, coarse_px, BAND).astype(bool)
 
 

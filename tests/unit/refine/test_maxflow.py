@@ -70,7 +70,7 @@ def test_no_cut_is_cheaper(hw: tuple[int, int], seed: int) -> None:
     assert cost == price_of(sides, excess, prices)
 
 
-@given(st.integers(1, 24), st.integers(1, 17), st.integers(0, 2**32 - 1), st.sampled_from([2, 50, 300_000]))
+@given(st.integers(1, 24), st.integers(1, 17), st.integers(0, 2**32 - 1), st.sampled_from([2, 50, 60_000]))
 def test_flow_equals_scipy_s(height: int, width: int, seed: int, most: int) -> None:
     excess, prices = random_grid((height, width), seed, most)
     sides, cost = _native.cut_grid(excess, prices)
