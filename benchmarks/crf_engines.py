@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import typer
+
 from weakseg.options import CrfEngineName
 from weakseg.refine.densecrf.levels import LEVELS
 from weakseg.refine.densecrf.native import NativeCrf
@@ -31,12 +33,12 @@ def choose_contenders(names: str) -> list[Contender]:
     """Those whose name starts with one of the comma-separated beginnings.
 
     Raises:
-        ValueError: one of the beginnings fits none; names those that there are.
+        typer.BadParameter: one of the beginnings fits none; names those that there are.
     """
     chosen: list[Contender] = []
     for beginning in names.split(","):
         fitting = [contender for contender in CONTENDERS if contender.name.startswith(beginning.strip())]
         if not fitting:
-            raise ValueError(f"no engine {beginning!r}; there are {', '.join(one.name for one in CONTENDERS)}")
+            raise typer.BadParameter(f"no engine {beginning!r}; there are {', '.join(one.name for one in CONTENDERS)}")
         chosen += fitting
     return chosen

@@ -14,20 +14,23 @@ from weakseg.evaluation.counting import VOC_VALUES
 from weakseg.evaluation.voc import Sample
 from weakseg.options import Options
 from weakseg.pipeline import Pipeline
+from weakseg.refine.bench import shrink_to_side
 from weakseg.refine.crf import unary_logits
 from weakseg.refine.densecrf.problem import CrfProblem, Kernels
-from weakseg.refine.bench import shrink_to_side
 from weakseg.types import Geometry, Rgb
 from weakseg.voc import ANIMALS, VOC_CLASSES, VOID
 
 LABELS = len(VOC_CLASSES) + 1
 TRUST = 0.7  # in a noisy mask's label
+SOFT = 0.02  # sigma of a soft mask's borders, a fraction of the long side
+SURELY_NOT = 1e-4  # least probability in a soft mask
 WRONG = 0.25  # share of a noisy mask's pixels whose label is drawn at random
 
 ONE_CLASS = "2 labels, one class's map"
 ALL_CLASSES = "21 labels, maps of all classes"
 NOISY_MASK = "21 labels, noisy mask"
-UNARIES = (ONE_CLASS, ALL_CLASSES, NOISY_MASK)
+FEW_PRESENT = "21 labels, few present"
+UNARIES = (ONE_CLASS, ALL_CLASSES, NOISY_MASK, FEW_PRESENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Photo:
         kernels, steps = setting.kernels(hw)
         if unary == NOISY_MASK:
             return CrfProblem(self._noisy_logits(hw), rgb, kernels, steps)
+        if unary == FEW_PRESENT:
+            return CrfProblem(self._soft_logits(hw), rgb, kernels, steps)
         maps, scores = (self.class_map[None], [1.0]) if unary == ONE_CLASS else (self.all_maps, self.scores.tolist())
         restored = np.stack([Geometry(self.rgb.shape[:2]).restore(one, hw=hw) for one in maps])  # (K, H, W)
         return CrfProblem(
@@ -85,6 +90,14 @@ class Photo:
         np.put_along_axis(logits, np.minimum(labels, LABELS - 1)[None], np.float32(np.log(TRUST)), 0)
         logits[:, labels == VOID] = 0  # anything
         return logits  # (21, H, W)
+
+    def _soft_logits(self, hw: tuple[int, int]) -> NDArray[np.float32]:
+        """As of a network that learned from masks: sure inside objects, soft at borders, others at SURELY_NOT."""
+        truth = self.truth_at(hw)
+        parts = np.stack(
+            [cv2.GaussianBlur(np.float32(truth == label), (0, 0), SOFT * max(hw)) for label in range(LABELS)]
+        )
+        return np.log(np.maximum(parts, np.float32(SURELY_NOT)))  # (21, H, W)
 
 
 def read_photos(pipeline: Pipeline, samples: Sequence[Sample]) -> Iterator[Photo]:

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.crf_speed``: how much faster than pydensecrf the dense CRF engines are, on one core and on two."""
+"""``python -m benchmarks.crf_speed``: how much faster than pydensecrf the dense CRF engines are."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import typer
 from benchmarks.stages import bind_to_one_core
 
 NOTE = (
-    "Milliseconds of one photo, from its unary to its marginals: medians over photos of the best of some runs, in which the "
-    "engines took turns (pydensecrf, exact, fast ... pydensecrf, exact ...). `times` is the median of the ratios of "
-    "pydensecrf's time and the engine's on the same photo, with the 10th and 90th percentile. Processor time of the thread: "
-    "other work on the machine slows both sides down, and is not counted."
+    "Milliseconds of one photo, from its unary to its marginals: medians over photos of the best of some runs, in "
+    "which the engines took turns (pydensecrf, exact, fast ... pydensecrf, exact ...). `times` is the median ratio "
+    "of pydensecrf's time and the engine's on the same photo, with the 10th and 90th percentile. Processor time of the "
+    "thread: other work on the machine slows both sides down, and is not counted."
 )
 CORES_NOTE = (
-    "Wall-clock time of eight photos, two labels, one after another and on two threads, in turns; the ratio's median. The "
-    "engines release the interpreter's lock; pydensecrf holds it."
+    "Wall-clock time of eight photos, two labels, one after another and on two threads, in turns; the ratio's median. "
+    "The engines release the interpreter's lock; pydensecrf holds it."
 )
 
 
@@ -40,9 +40,8 @@ def main(
 ) -> None:
     """Time the CRF engines and pydensecrf in one process, with pydensecrf's customary kernels and ten steps.
 
-    Photos at full size (mostly 500 x 375); two labels from one class's map, and 21 labels as `benchmarks.crf_accuracy`
-    makes them: maps of all classes, of which few are probable anywhere, and noisy masks, in which all are. About five
-    minutes.
+    Photos at full size (mostly 500 x 375), with the unaries of `benchmarks.crf_accuracy`: two labels; 21, of which some
+    are probable somewhere; 21, all of them; 21, of which few are present. About five minutes.
     """
     cores = sorted(os.sched_getaffinity(0))
     bind_to_one_core(cpu)

@@ -24,10 +24,10 @@ SIDES = ("500", "2000")  # long sides, pixels
 NOISE_SIDE = "500"
 
 AGREEMENT_NOTE = (
-    "`IoU with OpenCV`: of the two engines' masks, from the same seeds, both at full size. `against truth`: mean IoU "
-    "in percent with the photo's mask, and what `fast` adds to OpenCV's. `map`: seeds from the model's map by the "
-    "card's levels; `box`: background outside, perhaps object inside. `skimage`: boxes drawn by hand, no truth. Aims: "
-    "0.97 in the mean, and no more than 0.3 points lost."
+    "`IoU with OpenCV`: of both engines' masks, from the same seeds, both at full size. `against truth`: mean IoU in "
+    "percent with the photo's mask, and what `fast` adds to OpenCV's. `map`: seeds from the model's map by the card's "
+    "levels; `box`: background outside, perhaps object inside. `skimage`: boxes drawn by hand, no truth. Aims: 0.97 in "
+    "the mean, and no more than 0.3 points lost."
 )
 SPEED_NOTE = (
     "One thread on one core; the engines took turns, photo by photo. Medians over photos; the ratio is the median of "

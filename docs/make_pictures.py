@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -16,27 +17,34 @@ from weakseg.runtime import open_runtime
 from weakseg.types import RawRequest
 
 PHOTOS = ("chelsea.png", "coffee.png", "motorcycle_left.png")
-COLUMNS = (None, "heatmap", "overlay", "cutout")  # None: the photo itself
+SHEETS = {  # columns: options of a request each; None: the photo itself
+    "masks.jpg": (None, {"format": "heatmap"}, {"format": "overlay"}, {"format": "cutout"}),
+    "crf_engines.jpg": tuple(
+        {"format": "overlay", "refine": "crf", "crf_engine": engine}
+        for engine in ("pydensecrf", "exact", "fast", "fastest")
+    ),
+}
 TILE_WH = (300, 200)
 GAP_PX = 6
-TARGET = Path(__file__).parent / "pictures" / "masks.jpg"
+FOLDER = Path(__file__).parent / "pictures"
 
 
 def main() -> None:
     store = Path(sys.argv[1] if len(sys.argv) > 1 else "model_store")
     archive = open_archive(find_archive("weakseg", store))
     pipeline = Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
-    rows = [[draw_tile(pipeline, name, column) for column in COLUMNS] for name in PHOTOS]
-    sheet = np.vstack([np.hstack(row) for row in rows])[GAP_PX:, GAP_PX:]
-    cv2.imwrite(str(TARGET), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])
-    print(f"{TARGET}: {sheet.shape[1]} x {sheet.shape[0]}, {TARGET.stat().st_size // 1024} KiB")
+    for file, columns in SHEETS.items():
+        rows = [[draw_tile(pipeline, name, column) for column in columns] for name in PHOTOS]
+        sheet = np.vstack([np.hstack(row) for row in rows])[GAP_PX:, GAP_PX:]
+        cv2.imwrite(str(FOLDER / file), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])
+        print(f"{file}: {sheet.shape[1]} x {sheet.shape[0]}, {(FOLDER / file).stat().st_size // 1024} KiB")
 
 
-def draw_tile(pipeline: Pipeline, name: str, column: str | None) -> NDArray[np.uint8]:
+def draw_tile(pipeline: Pipeline, name: str, column: Mapping[str, str] | None) -> NDArray[np.uint8]:
     """One picture of the sheet, BGR, with a white gap above and to the left."""
     encoded = (Path(skimage.data.__file__).parent / name).read_bytes()
     if column is not None:
-        (answer,) = pipeline.answer([RawRequest(encoded, {"format": column})])
+        (answer,) = pipeline.answer([RawRequest(encoded, dict(column))])
         assert answer.status == 200, answer.body
         encoded = answer.body
     picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)

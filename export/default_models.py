@@ -54,16 +54,18 @@ _CRF: dict[str, Any] = {  # docs/results/tune_crf
 }
 _FUSION_FIELDS: dict[str, Any] = {
     "refine_side": 192,
+    "grabcut_side": 500,  # borders as fine as most photos; docs/results/pareto.md
     "box_context": 0.3,
     "photo_task": {
-        "refine": "crf",
+        "refine": "crf+grabcut",
         "threshold": 0.4,
-        "refine_thresholds": {"crf": 0.48},
+        "refine_thresholds": {"crf": 0.48, "guided": 0.5},
         "crf": _CRF,
         "grabcut_mode": (0.25, 0.5, 0.8),
         "mode_thresholds": {"pf_pb": 0.4, "f_pf": 0.8, "f_pb": 0.7},
     },
     "box_task": {
+        "refine": "crf+grabcut",
         "crf": _CRF,
         "grabcut_mode": (0.05, 0.25, 0.7),
         "threshold": 0.27,

@@ -33,10 +33,14 @@ class Draft:
 
 
 class Finisher:
-    """Refines what a model's network said."""
+    """Refines what a model's network said.
 
-    def __init__(self, card: ModelCard) -> None:
-        self._card = card
+    Args:
+        device: Where CRFs are solved: "cpu" or "cuda:N".
+    """
+
+    def __init__(self, card: ModelCard, device: str = "cpu") -> None:
+        self._card, self._device = card, device
         self._vocabulary = card.vocabulary()
         self._rankable = np.flatnonzero(self._vocabulary.rankable())
         self._measuring = Lock()
@@ -46,7 +50,7 @@ class Finisher:
         """What refinements cost on this machine; measured when they are first asked for."""
         with self._measuring:
             if self._costs is None:
-                self._costs = measure_costs(self._card)
+                self._costs = measure_costs(self._card, self._device)
             return self._costs
 
     def draft(self, plan: Plan, output: GraphOutput, *, left_ms: float = math.inf) -> Draft:
@@ -102,7 +106,10 @@ class Finisher:
         return Segmentation(plan.rgb, refined.label_map, no_maps, plan.geometry, segments, (), warnings)
 
     def _settle(self, plan: Plan, labels: int, left_ms: float) -> Plan:
-        """Choose what refine=auto stands for: the best refinement that fits into the budget and before the deadline."""
+        """Choose what refine=auto stands for: the best refinement that fits into the budget and before the deadline.
+
+        Where nothing fits, the quickest: of a large photo that need not be the plain map, which is cut at full size.
+        """
         if not plan.ranking:
             return plan
         asked_ms = plan.options.budget_ms or self._card.budget_ms
@@ -111,8 +118,8 @@ class Finisher:
         work = Work((region.height, region.width), labels)
         costs = self.costs()
         estimates = [costs.estimate_ms(settings, work) for settings in plan.ranking]
-        fitting = [index for index, estimate_ms in enumerate(estimates) if estimate_ms <= budget_ms]
-        index = fitting[0] if fitting else len(estimates) - 1
+        fitting = (index for index, estimate_ms in enumerate(estimates) if estimate_ms <= budget_ms)
+        index = next(fitting, estimates.index(min(estimates)))
         choice = Choice(asked_ms, budget_ms, estimates[index])
         return replace(plan, settings=plan.ranking[index], ranking=(), choice=choice)
 
@@ -130,8 +137,12 @@ class Finisher:
 
 
 def _explain(plan: Plan) -> tuple[str, ...]:
-    """A warning where time was left for nothing but the plain map."""
-    if plan.choice is None or plan.settings.refine is not Refine.NONE:
+    """A warning where refine=auto had time for no refinement, or for nothing at all."""
+    if plan.choice is None:
         return ()
-    left_ms = plan.choice.budget_ms
-    return (f"refine=auto: no refinement fits into {left_ms:.4g} ms; the map is cut as it is.",)
+    left_ms, refine = plan.choice.budget_ms, plan.settings.refine
+    if refine is Refine.NONE:
+        return (f"refine=auto: no refinement fits into {left_ms:.4g} ms; the map is cut as it is.",)
+    if plan.choice.estimated_ms > left_ms:
+        return (f"refine=auto: nothing fits into {left_ms:.4g} ms; {refine} is the quickest.",)
+    return ()

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from weakseg.choices import STEPS, CrfEngineName, Format, GrabCutEngine, GrabCutMode, Levels, Pick, Refine
 from weakseg.errors import OptionValueError, UnknownOptionError
-from weakseg.labels import RESERVED
+from weakseg.option_values import (
+    MAX_CLASSES,
+    check_levels,
+    read_box,
+    read_classes,
+    read_mode,
+    read_name,
+    read_steps,
+    refuse_bool,
+)
 from weakseg.types import Box
 
-MAX_CLASSES = 20  # masks per request
+__all__ = [  # names of choices come from here, beside the options
+    "STEPS",
+    "CrfEngineName",
+    "Format",
+    "GrabCutEngine",
+    "GrabCutMode",
+    "Levels",
+    "Options",
+    "Pick",
+    "Refine",
+    "check_levels",
+    "parse_options",
+]
+
 MAX_CUTS = 40  # masks x GrabCut iterations per request: a few seconds on one core
-DELTA = 0.01  # the paper's delta, which keeps thresholds apart (section 5.1)
 
 MAX_RIVALS = 20  # classes subtracted per request: each costs a backward pass
 MAX_PASSES = 25  # masks + classes subtracted: for VGG16 at 512 pixels some 2 s each, and a worker has 120 s to answer
@@ -29,183 +48,6 @@ LEAST_CRF_COLOUR_RGB = 1.0
 MAX_CRF_WORK = 200
 MAX_BUDGET_MS = 60_000.0
 AUTO: Final = "auto"  # refine=auto: whatever fits the budget
-
-Levels = tuple[float, float, float]
-
-
-STEPS = ("gaussian", "guided", "crf", "grabcut")
-
-
-class Refine(StrEnum):
-    """What is done to a class map before it is a mask: steps, in this order."""
-
-    NONE = "none"
-    GAUSSIAN = "gaussian"
-    GUIDED = "guided"
-    CRF = "crf"
-    GRABCUT = "grabcut"
-    GAUSSIAN_GUIDED = "gaussian+guided"
-    GAUSSIAN_CRF = "gaussian+crf"
-    GAUSSIAN_GRABCUT = "gaussian+grabcut"
-    GUIDED_GRABCUT = "guided+grabcut"
-    CRF_GRABCUT = "crf+grabcut"
-    GAUSSIAN_GUIDED_GRABCUT = "gaussian+guided+grabcut"
-    GAUSSIAN_CRF_GRABCUT = "gaussian+crf+grabcut"
-
-    @classmethod
-    def of(cls, *, smooths: bool = False, guides: bool = False, has_crf: bool = False, cuts: bool = False) -> Refine:
-        """The refinement of these steps; a guided filter and a CRF do the same work, so there is none of both."""
-        wanted = {"gaussian": smooths, "guided": guides, "crf": has_crf, "grabcut": cuts}
-        return cls("+".join(step for step in STEPS if wanted[step]) or "none")
-
-    @property
-    def smooths(self) -> bool:
-        """Whether the map is smoothed by a Gaussian first."""
-        return "gaussian" in self
-
-    @property
-    def guides(self) -> bool:
-        """Whether a guided filter draws the map to the photo's edges."""
-        return "guided" in self
-
-    @property
-    def has_crf(self) -> bool:
-        """Whether a dense CRF decides, or feeds GrabCut."""
-        return "crf" in self
-
-    @property
-    def cuts(self) -> bool:
-        """Whether GrabCut comes last."""
-        return "grabcut" in self
-
-
-class CrfEngineName(StrEnum):
-    """How exactly a dense CRF is computed."""
-
-    EXACT = "exact"
-    FAST = "fast"
-    FASTEST = "fastest"
-    PYDENSECRF = "pydensecrf"
-
-
-class GrabCutEngine(StrEnum):
-    """How GrabCut is computed: coarse to fine, or by OpenCV alone."""
-
-    FAST = "fast"
-    OPENCV = "opencv"
-
-
-class Pick(StrEnum):
-    ALL = "all"
-    BEST = "best"
-
-
-class Format(StrEnum):
-    MASK = "mask"
-    CUTOUT = "cutout"
-    OVERLAY = "overlay"
-    HEATMAP = "heatmap"
-    JSON = "json"
-    NPZ = "npz"
-
-
-class GrabCutMode(StrEnum):
-    """The paper's three ways to read four GrabCut levels from one threshold t (section 5.1)."""
-
-    PF_PB = "pf_pb"
-    F_PF = "f_pf"
-    F_PB = "f_pb"
-
-    def levels(self, threshold: float) -> Levels:
-        """(t0, t1, t2) for threshold t in [0, 1]."""
-        return {
-            GrabCutMode.PF_PB: (0.0, threshold, 1.0),
-            GrabCutMode.F_PF: (0.0, min(DELTA, threshold), threshold),
-            GrabCutMode.F_PB: (0.0, threshold, min(threshold + DELTA, 1.0)),
-        }[self]
-
-
-def _split(value: Any) -> Any:
-    """Text with commas, a JSON list as text, or a list, to a list of stripped items."""
-    if isinstance(value, str):
-        text = value.strip()
-        if text.startswith("["):
-            try:
-                return json.loads(text)
-            except (ValueError, RecursionError) as error:  # not JSON, or nested thousands deep
-                raise ValueError("not a JSON list") from error
-        return [item.strip() for item in text.split(",")]
-    return value
-
-
-def _numbers(value: Any, count: int, complaint: str) -> tuple[float, ...]:
-    """Exactly ``count`` finite numbers, from text or a list."""
-    items = _split(value)
-    if not isinstance(items, (list, tuple)) or len(items) != count:
-        raise ValueError(complaint)
-    try:
-        numbers = tuple(float(item) for item in items)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(complaint) from error
-    if not all(math.isfinite(number) for number in numbers):
-        raise ValueError(complaint)
-    return numbers
-
-
-def check_levels(numbers: tuple[float, ...]) -> Levels:
-    """(t0, t1, t2) if they ascend in [0, 1], else ValueError."""
-    t0, t1, t2 = numbers
-    if not 0 <= t0 <= t1 <= t2 <= 1:
-        raise ValueError("not ascending in [0, 1]")
-    return (t0, t1, t2)
-
-
-def _classes(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (str(value),)
-    items = _split(value)
-    if not isinstance(items, (list, tuple)):
-        raise ValueError("not a name, a number or a list of them")
-    if any(isinstance(item, bool) or not isinstance(item, (str, int)) for item in items):
-        raise ValueError("not a list of names and numbers")
-    names = tuple(dict.fromkeys(str(item).strip() for item in items))
-    if not names or "" in names:
-        raise ValueError("an empty name")
-    if len(names) > 1 and RESERVED & set(names):
-        raise ValueError("'auto' and 'none' stand alone")
-    if len(names) > MAX_CLASSES:
-        raise ValueError(f"{len(names)} classes")
-    return names
-
-
-def _box(value: Any) -> Any:
-    if isinstance(value, Box):
-        return value
-    x0, y0, x1, y1 = (round(number) for number in _numbers(value, 4, "not four finite numbers"))
-    if x0 >= x1 or y0 >= y1:
-        raise ValueError("an empty box")
-    return Box(x0, y0, x1, y1)
-
-
-def _mode(value: Any) -> Any:
-    if isinstance(value, str) and value.strip().casefold() in set(GrabCutMode):
-        return GrabCutMode(value.strip().casefold())
-    return check_levels(_numbers(value, 3, "neither a mode nor three thresholds"))
-
-
-def _not_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("not a number")
-    return value
-
-
-def _lower(value: Any) -> Any:
-    return value.strip().casefold() if isinstance(value, str) else value
-
-
-def _steps(value: Any) -> Any:
-    """``+`` may have become a space on its way through a URL-encoded form."""
-    return "+".join(value.replace("+", " ").casefold().split()) if isinstance(value, str) else value
 
 
 def _number(description: str, remedy: str, **limits: Any) -> Any:
@@ -225,7 +67,7 @@ class Options(BaseModel):
 
     classes: Annotated[
         tuple[str, ...],
-        BeforeValidator(_classes),
+        BeforeValidator(read_classes),
         Field(
             description="Names or numbers, comma separated (`dog`, `Chihuahua`, `151`); `auto`: the best-scoring "
             "label(s); `none` with a box: GrabCut alone, without the network.",
@@ -236,7 +78,7 @@ class Options(BaseModel):
     ] = ("auto",)
     pick: Annotated[
         Pick,
-        BeforeValidator(_lower),
+        BeforeValidator(read_name),
         Field(
             description="Of several `classes`: `all`: one mask each; `best`: only the one that scores best, for "
             "photos that show one of a known set.",
@@ -245,7 +87,7 @@ class Options(BaseModel):
     ] = Pick.ALL
     refine: Annotated[
         Refine | Literal["auto"] | None,
-        BeforeValidator(_steps),
+        BeforeValidator(read_steps),
         Field(
             description="`none`: the map, cut at the threshold; or steps joined by `+` in this order: `gaussian` "
             "(smooth the map), `guided` (guided filter) or `crf` (dense CRF), `grabcut`, such as `gaussian+crf`; or "
@@ -255,7 +97,7 @@ class Options(BaseModel):
     ] = None
     budget_ms: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _number(
             "Milliseconds that `refine=auto` may spend on refinement; sent alone, it asks for `refine=auto`.",
             f"Send a number above 0, and {MAX_BUDGET_MS:.0f} at most.",
@@ -265,7 +107,7 @@ class Options(BaseModel):
     ] = None
     subtract_classes: Annotated[
         int | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _whole(
             "DCSM models: how many of the best-scoring other labels are subtracted from each map.",
             f"Send a whole number from 0 to {MAX_RIVALS}.",
@@ -275,7 +117,7 @@ class Options(BaseModel):
     ] = None
     sigma: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _number(
             "Of the Gaussian, as a fraction of the photo's long side, up to 0.2.",
             "Send a number above 0, and 0.2 at most.",
@@ -285,7 +127,7 @@ class Options(BaseModel):
     ] = None
     guided_radius: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _number(
             "Reach of the guided filter, as a fraction of the photo's long side, up to 0.5.",
             "Send a number above 0, and 0.5 at most.",
@@ -295,7 +137,7 @@ class Options(BaseModel):
     ] = None
     guided_eps: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _number(
             "How much colour may vary (variance, colours in [0, 1]) where the guided filter still smooths.",
             "Send a number above 0, and 1 at most.",
@@ -305,7 +147,7 @@ class Options(BaseModel):
     ] = None
     crf_engine: Annotated[
         CrfEngineName | None,
-        BeforeValidator(_lower),
+        BeforeValidator(read_name),
         Field(
             description="How exactly the CRF is computed: `exact`, `fast`, `fastest`, or `pydensecrf` (the reference, "
             "many times slower, where it is installed).",
@@ -314,7 +156,7 @@ class Options(BaseModel):
     ] = None
     crf_steps: Annotated[
         int | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _whole(
             f"Mean-field steps of the CRF, 1 to {MAX_CRF_STEPS}.",
             f"Send a whole number from 1 to {MAX_CRF_STEPS}.",
@@ -324,7 +166,7 @@ class Options(BaseModel):
     ] = None
     crf_confidence: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _number(
             "How steeply the CRF's unary rises with the map, a in sigmoid(a (map - threshold)).",
             "Send a number above 0, and 200 at most.",
@@ -334,7 +176,7 @@ class Options(BaseModel):
     ] = None
     crf_smooth_sigma: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _number(
             f"Reach of the CRF's smoothness kernel, as a fraction of the long side, {LEAST_CRF_SMOOTH_SIGMA} to 1.",
             f"Send a number from {LEAST_CRF_SMOOTH_SIGMA} to 1.",
@@ -344,12 +186,12 @@ class Options(BaseModel):
     ] = None
     crf_smooth_weight: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _number("Weight of the smoothness kernel.", "Send a number from 0 to 100.", ge=0, le=100),
     ] = None
     crf_colour_sigma: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _number(
             f"Reach of the CRF's appearance kernel, as a fraction of the long side, {LEAST_CRF_COLOUR_SIGMA} to 1.",
             f"Send a number from {LEAST_CRF_COLOUR_SIGMA} to 1.",
@@ -359,7 +201,7 @@ class Options(BaseModel):
     ] = None
     crf_colour_rgb: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _number(
             "Width of the appearance kernel in colour, 1 to 255 grey levels.",
             "Send a number from 1 to 255.",
@@ -369,12 +211,12 @@ class Options(BaseModel):
     ] = None
     crf_colour_weight: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         _number("Weight of the appearance kernel.", "Send a number from 0 to 100.", ge=0, le=100),
     ] = None
     grabcut_mode: Annotated[
         GrabCutMode | Levels | None,
-        BeforeValidator(_mode),
+        BeforeValidator(read_mode),
         Field(
             description="How the map becomes GrabCut's four levels: `pf_pb`, `f_pf`, `f_pb` (by `threshold`), or "
             "`t0,t1,t2`: below t0 sure background, below t1 probable background, below t2 probable foreground.",
@@ -383,7 +225,7 @@ class Options(BaseModel):
     ] = None
     grabcut_engine: Annotated[
         GrabCutEngine | None,
-        BeforeValidator(_lower),
+        BeforeValidator(read_name),
         Field(
             description="`fast`: GrabCut from coarse to fine; `opencv`: OpenCV's, the original.",
             json_schema_extra={"remedy": f"Send one of: {', '.join(GrabCutEngine)}."},
@@ -391,7 +233,7 @@ class Options(BaseModel):
     ] = None
     iterations: Annotated[
         int | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         Field(
             ge=1,
             le=20,
@@ -401,7 +243,7 @@ class Options(BaseModel):
     ] = None
     threshold: Annotated[
         float | None,
-        BeforeValidator(_not_bool),
+        BeforeValidator(refuse_bool),
         Field(
             ge=0,
             le=1,
@@ -412,7 +254,7 @@ class Options(BaseModel):
     ] = None
     box: Annotated[
         Box | None,
-        BeforeValidator(_box),
+        BeforeValidator(read_box),
         Field(
             description="`x0,y0,x1,y1` in pixels of the upright photo, x1 and y1 exclusive: the object is inside.",
             json_schema_extra={"remedy": "Send x0,y0,x1,y1 in pixels with x0 < x1 and y0 < y1, inside the photo."},
@@ -420,7 +262,7 @@ class Options(BaseModel):
     ] = None
     format: Annotated[
         Format | None,
-        BeforeValidator(_lower),
+        BeforeValidator(read_name),
         Field(
             description="`mask` (indexed PNG), `cutout` (RGBA PNG), `overlay`, `heatmap` (PNG), `json`, `npz`.",
             json_schema_extra={"remedy": f"Send one of: {', '.join(Format)}."},

@@ -35,7 +35,7 @@ from weakseg.refine.crf import find_engine
 from weakseg.runtime import Runtime
 from weakseg.side_by_side import SideBySide
 from weakseg.types import Answer, Box, Geometry, GraphOutput, Query, RawRequest, Rgb, Segmentation
-from weakseg.work import check_settings, check_work, find_excess
+from weakseg.work import check_settings, check_work, find_excess, is_installed
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Pipeline:
         self.vocabulary = card.vocabulary()
         self._rankable = np.flatnonzero(self.vocabulary.rankable())
         self._provenance = Provenance.of(card, runtime)
-        self._finisher = Finisher(card)
+        self._finisher = Finisher(card, runtime.device)
         self._side_by_side = SideBySide(card.threads)
         self._solves_together = runtime.device != "cpu"  # a GPU wants batches, cores want neighbours
 
@@ -156,7 +156,8 @@ class Pipeline:
             RequestError: an unknown class, a box outside the photo.
         """
         settings = self.card.settings(options)
-        check_settings(settings)
+        if not options.is_auto:
+            check_settings(settings)
         if options.box is not None:
             _check_box(options.box, rgb)
         if options.classes == ("none",):
@@ -173,9 +174,10 @@ class Pipeline:
         return Plan(rgb, options, settings, chosen, asked, query, network_input, geometry, ranking)
 
     def _ranking(self, options: Options, query: Query) -> tuple[Settings, ...]:
-        """What refine=auto may choose from: whatever is no excess for one request. Empty without auto."""
+        """What refine=auto may choose from: whatever is there and no excess for one request. Empty without auto."""
         ranking = self.card.ranking(options) if options.is_auto else ()
-        return tuple(settings for settings in ranking if find_excess(settings, query.labels.shape[1]) is None)
+        masks = query.labels.shape[1]
+        return tuple(each for each in ranking if is_installed(each) and find_excess(each, masks) is None)
 
     def _among(self, options: Options) -> NDArray[np.int64]:
         """(M,): the labels asked for, or those that compete where none is named."""
@@ -251,12 +253,16 @@ class Pipeline:
         return now - job.arrived > self.batch_deadline_s
 
     def _solve_together(self, jobs: Sequence[Job]) -> None:
-        """The CRFs of a batch as one batch. Where that fails, each job solves its own."""
+        """The CRFs of a batch as one batch. Where that fails, each job solves its own on the CPU.
+
+        pydensecrf runs on the CPU anyway: job by job, between looks at the clock.
+        """
         self._each((job for job in jobs if job.output is not None), self._draft)
         posed: dict[CrfEngineName, list[Job]] = defaultdict(list)
         for job in jobs:
             if job.answer is None and job.draft is not None and job.draft.plan.settings.crf is not None:
                 posed[job.draft.plan.settings.crf.engine].append(job)
+        posed.pop(CrfEngineName.PYDENSECRF, None)
         for name, members in posed.items():
             started = time.perf_counter()
             problems = [job.draft.refinement.problem for job in members if job.draft]
@@ -307,7 +313,7 @@ class Pipeline:
         if output is None:
             return self._finisher.cut_box(plan)
         draft = self._finisher.draft(plan, output)
-        return self._finisher.complete(draft, draft.refinement.solve())
+        return self._finisher.complete(draft, draft.refinement.solve(self.runtime.device))
 
 
 def _attempt(step: Callable[[Job], None], job: Job) -> None:

@@ -32,18 +32,23 @@ def check_work(settings: Settings, query: Query, *, pulls_back: bool) -> None:
 
 
 def check_settings(settings: Settings) -> None:
-    """Whether all that they ask for is installed here: the CRF's reference engine may be missing.
+    """Whether all that they ask for is there.
 
     Raises:
-        OptionValueError: it is, and it is asked for.
+        OptionValueError: it is not; see `is_installed`.
     """
-    wants_reference = settings.crf is not None and settings.crf.engine is CrfEngineName.PYDENSECRF
-    if wants_reference and find_spec("pydensecrf") is None:
+    if not is_installed(settings):
         raise OptionValueError(
             "pydensecrf is not installed where this service runs.",
             field="crf_engine",
             remedy="Send exact, which computes the same, or fast, or fastest.",
         )
+
+
+def is_installed(settings: Settings) -> bool:
+    """Only the CRF's reference engine may be missing."""
+    wants_reference = settings.crf is not None and settings.crf.engine is CrfEngineName.PYDENSECRF
+    return not wants_reference or find_spec("pydensecrf") is not None
 
 
 def find_excess(settings: Settings, masks: int) -> OptionValueError | None:

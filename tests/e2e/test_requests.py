@@ -103,6 +103,14 @@ WRONG = {
     "an unknown option": ({"treshold": "0.5"}, cat_photo(), 400, "option_unknown", "treshold"),
     "a bad number": ({"threshold": "half"}, cat_photo(), 400, "option_invalid", "threshold"),
     "a number out of range": ({"threshold": "1.5"}, cat_photo(), 400, "option_invalid", "threshold"),
+    "an unknown engine": ({"crf_engine": "slow"}, cat_photo(), 400, "option_invalid", "crf_engine"),
+    "a budget beside a refinement": (
+        {"budget_ms": "20", "refine": "crf"},
+        cat_photo(),
+        400,
+        "option_invalid",
+        "budget_ms",
+    ),
     "a box outside": ({"box": "0,0,500,70"}, cat_photo(), 400, "option_invalid", "box"),
     "an unknown format": ({"format": "gif"}, cat_photo(), 400, "option_invalid", "format"),
 }

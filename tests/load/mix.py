@@ -73,6 +73,7 @@ def make_bad_requests(photo: Photo) -> list[BadRequest]:
         BadRequest(good, 400, "class_unknown", {"X-Weakseg-Classes": "unicorn"}),
         BadRequest(good, 400, "option_invalid", {"X-Weakseg-Threshold": "very"}),
         BadRequest(good, 400, "option_invalid", {"X-Weakseg-Box": "0,0,99999,99999"}),
+        BadRequest(good, 400, "option_invalid", {"X-Weakseg-Budget-Ms": "soon"}),
         BadRequest(good, 400, "option_unknown", {"X-Weakseg-Colour": "red"}),
         BadRequest(good, 406, "format_not_acceptable", {"Accept": "text/html"}),
     ]
@@ -99,5 +100,10 @@ def _draw_task(chance: random.Random, photo: Photo, labels: Sequence[str]) -> di
 
 
 def _draw_refinement(chance: random.Random) -> dict[str, str]:
+    """Not refine=auto: what it chooses depends on the load."""
     without: dict[str, str] = {"refine": "none"}
-    return chance.choice([{}, without, without, {"refine": "none", "threshold": "0.5"}, {"grabcut_mode": "f_pf"}])
+    engines = {"refine": "crf+grabcut", "crf_engine": "fastest", "grabcut_engine": "fast"}
+    with_threshold = {"refine": "none", "threshold": "0.5"}
+    return chance.choice(
+        [{}, without, without, with_threshold, {"grabcut_mode": "f_pf"}, {"refine": "guided"}, engines]
+    )

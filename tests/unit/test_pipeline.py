@@ -414,7 +414,7 @@ RANKED = CARD.model_copy(
 
 @pytest.fixture
 def ranked(runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    monkeypatch.setattr("weakseg.finisher.measure_costs", lambda card: FixedCosts())
+    monkeypatch.setattr("weakseg.finisher.measure_costs", lambda card, device: FixedCosts())
     return Pipeline(RANKED, runtime)
 
 
@@ -443,6 +443,15 @@ def test_auto_is_the_best_refinement_that_fits_the_budget(
     (asked,) = ask(ranked, {"classes": sent["classes"], "refine": refine})
     assert answer.body == asked.body
     assert in_force == of_auto(asked)
+
+
+def test_where_nothing_fits_auto_takes_the_quickest(ranked: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    dear = {"none": 300.0, "guided": 40.0, "grabcut": 100.0}  # the plain map of a large photo, at full size
+    monkeypatch.setattr(FixedCosts, "estimate_ms", lambda self, settings, work: dear[settings.refine])
+    fits, tight = ask(ranked, {"classes": "tabby", "budget_ms": 40}, {"classes": "tabby", "budget_ms": 39})
+    assert [of_auto(answer)["refine"] for answer in (fits, tight)] == ["guided", "guided"]
+    warned = [json.loads(answer.headers["X-Weakseg-Warnings"]) for answer in (fits, tight)]
+    assert warned == [[], ["refine=auto: nothing fits into 39 ms; guided is the quickest."]]
 
 
 def test_a_deadline_that_is_closer_than_the_budget_lowers_it(runtime: FakeRuntime, ranked: Pipeline) -> None:
@@ -498,7 +507,9 @@ class GpuRuntime(FakeRuntime):
 def test_a_gpu_gets_the_crfs_of_a_batch_as_one(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     batches: list[int] = []
 
-    def find_counting_engine(name: CrfEngineName) -> CrfEngine:
+    def find_counting_engine(name: CrfEngineName, device: str) -> CrfEngine:
+        assert device == "cuda:0"
+
         def infer(problems: Sequence[CrfProblem]) -> list[NDArray[np.float32]]:
             batches.append(len(problems))
             return find_engine(name)(problems)
@@ -521,10 +532,38 @@ def test_a_gpu_gets_the_crfs_of_a_batch_as_one(pipeline: Pipeline, monkeypatch: 
     assert json.loads(together[5].body)["segments"] == json.loads(alone[5].body)["segments"]
 
 
+def test_the_reference_engine_is_left_to_each_request_on_a_gpu(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_no_engine(name: CrfEngineName, device: str) -> CrfEngine:
+        raise AssertionError(name)
+
+    monkeypatch.setattr("weakseg.pipeline.find_engine", find_no_engine)
+    requests = [{"classes": "tabby", "refine": "crf", "crf_engine": "pydensecrf"}] * 2
+    together = ask(Pipeline(CARD, GpuRuntime(CARD, SCORES)), *requests)
+    assert [answer.body for answer in together] == [answer.body for answer in ask(pipeline, *requests)]
+
+
+def test_a_gpu_solves_crfs_in_process_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices: list[str] = []
+
+    def find_spying_engine(name: CrfEngineName, device: str) -> CrfEngine:
+        devices.append(device)
+        return find_engine(name)
+
+    monkeypatch.setattr("weakseg.refine.refine.find_engine", find_spying_engine)
+    options = [parse_options({"classes": "tabby", "refine": "crf"})]
+    on_gpu, on_cpu = (
+        Pipeline(CARD, kind(CARD, SCORES)).segment([photo()], options) for kind in (GpuRuntime, FakeRuntime)
+    )
+    assert devices == ["cuda:0", "cpu"]
+    assert np.array_equal(on_gpu[0].label_map, on_cpu[0].label_map)
+
+
 def test_crfs_that_fail_together_are_solved_alone(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def find_broken_engine(name: CrfEngineName) -> CrfEngine:
+    def find_broken_engine(name: CrfEngineName, device: str) -> CrfEngine:
         raise MemoryError("too many at once")
 
     monkeypatch.setattr("weakseg.pipeline.find_engine", find_broken_engine)

@@ -80,6 +80,36 @@ def threshold(
 
 
 @tune.command()
+def guided(
+    voc: Voc,
+    split: Split = "train_official",
+    model: flags.Model = DEFAULT_MODEL,
+    store: flags.Store = None,
+    refine: Annotated[str, typer.Option(help="`guided` or `gaussian+guided`.")] = Refine.GUIDED.value,
+    side: Annotated[
+        int | None, typer.Option(min=32, help="Long side of the filter, pixels.", show_default="the card's")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that all parameters are gone through, at most.")] = 3,
+    over: Over = None,
+    card: Card = None,
+    grid: Grid = None,
+    maps: Maps = None,
+    folds: Folds = 5,
+    every: Every = 1,
+    jobs: Jobs = None,
+    restart: Restart = False,
+    even_held_out: EvenHeldOut = False,
+    out: Annotated[Path, typer.Option(help="Folder for tuned.yaml, the report and the records.")] = Path("out/tune"),
+) -> None:
+    """The guided filter's threshold, radius and eps; sigma too where a Gaussian runs.
+
+    The grid is climbed, as `weakseg tune crf` does it.
+    """
+    given = locals()
+    _run("guided", [Refine.GUIDED, Refine.GAUSSIAN_GUIDED], given)
+
+
+@tune.command()
 def crf(
     voc: Voc,
     split: Split = "train_official",

@@ -81,11 +81,11 @@ class Refinement:
         """The CRF to solve, if there is one."""
         return self._posed.problem if self._posed else None
 
-    def solve(self) -> NDArray[np.float32] | None:
+    def solve(self, device: str = "cpu") -> NDArray[np.float32] | None:
         """The solution of the problem, (L, Hb, Wb), by the engine that the settings name; None without a CRF."""
         if self._posed is None or self._settings.crf is None:
             return None
-        (solution,) = find_engine(self._settings.crf.engine)([self._posed.problem])
+        (solution,) = find_engine(self._settings.crf.engine, device)([self._posed.problem])
         return solution
 
     def finish(self, solution: NDArray[np.float32] | None) -> Refined:
@@ -188,8 +188,8 @@ def cut_box(
 def _most_probable(probs: NDArray[np.float32]) -> LabelMap:
     """(L, H, W) to (H, W); of equals the first. NumPy's argmax takes ten times as long over two rows."""
     if len(probs) == 2:
-        return (probs[1] > probs[0]).view(np.uint8)
-    return probs.argmax(axis=0).astype(np.uint8)
+        return np.asarray(probs[1] > probs[0], np.uint8)
+    return np.asarray(probs.argmax(axis=0), np.uint8)
 
 
 def _cut(rgb: Rgb, seeds: SeedMap, settings: Settings) -> Mask:

@@ -30,6 +30,11 @@ _CRF_VALUES: Mapping[str, tuple[Value, ...]] = {
     "smooth_sigma": (0.003, 0.006, 0.012, 0.025),
     STEPS: (1, 2, 3, 5, 7, 10),
 }
+_GUIDED_VALUES: Mapping[str, tuple[Value, ...]] = {
+    "threshold": _CRF_VALUES["threshold"],
+    "radius": (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12),
+    "eps": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
+}
 _SIGMAS = (0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08)
 _FINE_THRESHOLDS = tuple(percent / 100 for percent in range(1, 100))
 
@@ -53,6 +58,12 @@ def crf_axes(refine: Refine) -> tuple[Axis, ...]:
     sigmas = (Axis("sigma", _SIGMAS),) if refine.smooths else ()
     levels = (Axis("levels", _PHOTO_LEVELS),) if refine.cuts else ()
     return (*sigmas, *(Axis(name, values) for name, values in _CRF_VALUES.items()), *levels)
+
+
+def guided_axes(refine: Refine) -> tuple[Axis, ...]:
+    """Of a refinement with a guided filter and without GrabCut, in the order in which they are searched."""
+    sigmas = (Axis("sigma", _SIGMAS),) if refine.smooths else ()
+    return (*sigmas, *(Axis(name, values) for name, values in _GUIDED_VALUES.items()))
 
 
 def read_values(path: Path, axes: Sequence[Axis]) -> tuple[Axis, ...]:
@@ -79,6 +90,7 @@ def starting_point(card: ModelCard, refine: Refine, axes: Iterable[Axis]) -> Poi
     task = card.photo_task
     now: dict[str, Value] = {
         **task.crf.model_dump(),
+        **task.guided.model_dump(),
         "sigma": task.sigma,
         "threshold": task.threshold_of(refine),
         "levels": task.crf_levels,
@@ -107,6 +119,7 @@ def tune_card(card: ModelCard, refine: Refine, point: Point) -> ModelCard:
         **task.crf.model_dump(),
         **{name: point[name] for name in CrfSettings.model_fields if name in point},
     }
+    found["guided"] = {name: point.get(name, now) for name, now in task.guided.model_dump().items()}
     if refine is Refine.NONE:
         found["threshold"] = point["threshold"]
     if refine is not Refine.NONE or refine in task.refine_thresholds:

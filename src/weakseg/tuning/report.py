@@ -72,7 +72,8 @@ def render_yaml(document: Document, tuned: ModelCard) -> str:
     """Card fields for ``python -m export --card``; the comment says where they come from."""
     fields: dict[str, Any] = {"photo_task": tuned.photo_task.model_dump(mode="json")}
     if document["new_refine_side"] is not None:
-        fields = {"refine_side": tuned.refine_side, **fields}
+        sides = ("refine_side", "guided_side", "crf_side", "grabcut_side")
+        fields = {**{name: getattr(tuned, name) for name in sides}, **fields}
     head = (
         f"# {document['model']} {document['version']}, {document['images']} photos of {document['split']}:"
         f" mIoU {document['winner']['miou']:.1%}, cross-validated {document['cross_validated_miou']:.1%}\n"
@@ -119,6 +120,7 @@ def _render_facts(document: Document) -> str:
 def _try_it(document: Document, tuned: ModelCard) -> str:
     """``weakseg evaluate`` with the winner as flags."""
     flags = {"threshold": "--threshold", "sigma": "--sigma", "levels": "--grabcut-mode"}
+    flags |= {"radius": "--guided-radius", "eps": "--guided-eps"}
     parts = ["weakseg", "evaluate", "--voc", "DIR", "--model", tuned.name, "--refine", document["refine"]]
     for name, value in document["winner"]["point"].items():
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -23,7 +23,7 @@ from weakseg.evaluation.voc import Sample, read_split
 from weakseg.evaluation.workers import Workers, count_cores
 from weakseg.fields import merge_fields
 from weakseg.options import Refine
-from weakseg.tuning.grid import Axis, Point, crf_axes, read_values, starting_point, threshold_axes
+from weakseg.tuning.grid import Axis, Point, crf_axes, guided_axes, read_values, starting_point, threshold_axes
 from weakseg.tuning.maps import MapFolder
 from weakseg.tuning.measure import Trials, fill_maps
 from weakseg.tuning.report import write_report
@@ -64,6 +64,11 @@ class Order:
     jobs: int | None = None
     restart: bool = False
     even_held_out: bool = False
+
+    @property
+    def climbs(self) -> bool:
+        """Whether its grid is too large to be measured whole."""
+        return self.refine.has_crf or self.refine.guides
 
 
 def run(order: Order, say: Callable[[str], None]) -> Document:
@@ -114,7 +119,8 @@ def _take_fingerprints(
 
 
 def choose_axes(order: Order) -> tuple[Axis, ...]:
-    axes = crf_axes(order.refine) if order.refine.has_crf else threshold_axes(order.refine)
+    list_axes = crf_axes if order.refine.has_crf else guided_axes if order.refine.guides else threshold_axes
+    axes = list_axes(order.refine)
     return axes if order.grid is None else read_values(order.grid, axes)
 
 
@@ -147,8 +153,8 @@ def _check_split(order: Order) -> None:
 def _search(
     axes: Sequence[Axis], start: Point, measure: Callable[[Sequence[Point]], Sequence[float]], order: Order
 ) -> Point:
-    """A CRF's grid is climbed; thresholds share one pass, so that their whole grid is measured."""
-    if order.refine.has_crf:
+    """Thresholds share one pass, so that their whole grid is measured; larger grids are climbed."""
+    if order.climbs:
         return climb(axes, start, measure, rounds=order.rounds)
     points = all_points(axes)
     return points[int(np.argmax(measure(points)))]
@@ -164,7 +170,7 @@ def command_line(order: Order) -> str:
     parts += ["--card", _shown(order.card)] if order.card else []
     parts += ["--grid", _shown(order.grid)] if order.grid else []
     parts += ["--side", str(order.side_px)] if order.side_px else []
-    parts += ["--rounds", str(order.rounds)] if order.refine.has_crf else []
+    parts += ["--rounds", str(order.rounds)] if order.climbs else []
     return shlex.join([*parts, "--folds", str(order.folds), "--out", _shown(order.out)])
 
 
@@ -177,15 +183,18 @@ def _facts(order: Order, card: ModelCard, samples: Sequence[Sample]) -> Document
         "split": order.split,
         "images": len(samples),
         "refine": order.refine.value,
-        "refine_side": card.sides.crf if order.refine.has_crf else None,
+        "refine_side": _side_of(card, order.refine),
         "new_refine_side": order.side_px,
         "folds": order.folds,
-        "search": f"coordinate-wise hill climbing, {order.rounds} rounds at most"
-        if order.refine.has_crf
-        else "the whole grid",
+        "search": f"coordinate-wise hill climbing, {order.rounds} rounds at most" if order.climbs else "the whole grid",
         "command": command_line(order),
         "software": software_versions(),
     }
+
+
+def _side_of(card: ModelCard, refine: Refine) -> int | None:
+    """The long side of the step that is tuned; None where that is the photo's own size."""
+    return card.sides.crf if refine.has_crf else card.sides.guided if refine.guides else None
 
 
 def _shown(path: Path) -> str:

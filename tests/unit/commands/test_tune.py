@@ -36,6 +36,7 @@ def test_a_threshold_and_where_it_is() -> None:
         (["crf", *ARGUMENTS, "--split", "val"], "--even-held-out"),
         (["crf", *ARGUMENTS, "--refine", "gaussian"], "crf+grabcut"),
         (["threshold", *ARGUMENTS, "--refine", "crf"], "none, gaussian"),
+        (["guided", *ARGUMENTS, "--refine", "crf"], "guided, gaussian+guided"),
         (["threshold", *ARGUMENTS, "--split", "train", "--grid", "none.yaml"], "cannot be read as a grid"),
     ],
 )

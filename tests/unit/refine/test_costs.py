@@ -6,8 +6,11 @@ import pytest
 
 from tests.helpers.fakes import make_card
 from weakseg.card import Settings, Sides
-from weakseg.options import Refine, parse_options
+from weakseg.options import CrfEngineName, Refine, parse_options
+from weakseg.refine import costs as costs_module
 from weakseg.refine.costs import Cost, Costs, Work, measure_costs
+from weakseg.refine.crf import find_engine
+from weakseg.refine.densecrf.problem import CrfEngine
 
 PLAIN = Settings(refine=Refine.NONE, threshold=0.5)
 
@@ -44,6 +47,29 @@ def test_a_refinement_costs_what_its_steps_cost_at_their_sizes() -> None:
     frame = 160 * 200 * 0.1
     expected = [1 + 8 + frame, 1 + frame, 100 + frame, 64, 32]
     assert [costs.estimate_ms(each, large) for each in settings] == pytest.approx(expected)
+
+
+def test_large_sides_do_not_make_the_start_long() -> None:
+    drawn: list[int] = []
+    draw = costs_module._draw_photo
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs_module, "_draw_photo", lambda side: drawn.append(side) or draw(side))
+        started = time.process_time()
+        measure_costs(make_card(refine_side=4000))
+    assert max(drawn) <= 320
+    assert time.process_time() - started < 5
+
+
+def test_costs_are_those_of_the_device_that_solves_crfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices: set[str] = set()
+
+    def find_spying_engine(name: CrfEngineName, device: str) -> CrfEngine:
+        devices.add(device)
+        return find_engine(name)
+
+    monkeypatch.setattr("weakseg.refine.refine.find_engine", find_spying_engine)
+    measure_costs(make_card(refine_side=96), "cuda:0")
+    assert devices == {"cuda:0"}
 
 
 def test_what_is_measured_on_this_machine_is_plausible() -> None:

@@ -8,6 +8,7 @@ from weakseg.options import Options, Refine, parse_options
 from weakseg.tuning.grid import (
     Axis,
     crf_axes,
+    guided_axes,
     key_of,
     read_values,
     settings_of,
@@ -27,19 +28,24 @@ def names(axes: tuple[Axis, ...]) -> set[str]:
 def test_each_refinement_has_its_own_parameters() -> None:
     assert names(threshold_axes(Refine.NONE)) == {"threshold"}
     assert names(threshold_axes(Refine.GAUSSIAN)) == {"sigma", "threshold"}
+    assert names(guided_axes(Refine.GUIDED)) == {"threshold", "radius", "eps"}
+    assert names(guided_axes(Refine.GAUSSIAN_GUIDED)) == {"threshold", "radius", "eps", "sigma"}
     assert names(crf_axes(Refine.CRF)) == {"threshold"} | CRF_NAMES
     assert names(crf_axes(Refine.GAUSSIAN_CRF_GRABCUT)) == {"threshold", "sigma", "levels"} | CRF_NAMES
 
 
-@pytest.mark.parametrize("refine", [refine for refine in Refine if refine.has_crf])
+@pytest.mark.parametrize(
+    "refine", [refine for refine in Refine if refine.has_crf or (refine.guides and not refine.cuts)]
+)
 def test_every_value_of_the_grid_is_one_that_a_card_and_a_caller_may_choose(refine: Refine) -> None:
-    axes = crf_axes(refine)
+    axes = crf_axes(refine) if refine.has_crf else guided_axes(refine)
+    step = "crf" if refine.has_crf else "guided"
     start = starting_point(make_card(), refine, axes)
     for axis in axes:
         for value in axis.values:
             found = settings_of(make_card(), refine, {**start, axis.name: value})
             as_option = {"sigma": "sigma", "threshold": "threshold", "levels": "grabcut_mode"}.get(
-                axis.name, f"crf_{axis.name}"
+                axis.name, f"{step}_{axis.name}"
             )
             sent = parse_options({"refine": refine, as_option: list(value) if isinstance(value, tuple) else value})
             assert found == tune_card(make_card(), refine, start).settings(sent)

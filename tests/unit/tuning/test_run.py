@@ -79,6 +79,24 @@ def test_a_tuned_card_scores_in_an_evaluation_what_the_search_said(crf_order: Or
     assert document["winner"]["median_ms"] > 0
 
 
+def test_a_guided_filter_is_tuned_as_it_is_served(order: Order) -> None:
+    Path("grid.yaml").write_text("{threshold: [0.3, 0.5], radius: [0.02, 0.04], eps: [0.001]}")
+    guided = replace(order, command="guided", refine=Refine.GUIDED, grid=Path("grid.yaml"), rounds=1)
+    document = run(guided, say_nothing)
+    fields = yaml.safe_load(Path("out/tuned.yaml").read_text())
+    point = document["winner"]["point"]
+    assert fields["photo_task"]["guided"] == {"radius": point["radius"], "eps": 0.001}
+    assert fields["photo_task"]["refine_thresholds"] == {"guided": point["threshold"]}
+    write_colour_archive(Path("store/tuned.mar"), **fields)
+    evaluation = EvaluationOrder(
+        voc=order.voc, split="val", model="tuned", store=Path("store"), out=Path("eval"), jobs=1
+    )
+    assert evaluate(evaluation, say_nothing)["known_tags"]["miou"] == pytest.approx(
+        document["winner"]["miou"], abs=1e-6
+    )
+    assert "--guided-radius" in Path("out/tune.md").read_text()
+
+
 def test_tuned_fields_are_a_card_and_a_new_start(order: Order) -> None:
     run(order, say_nothing)
     fields = yaml.safe_load(Path("out/tuned.yaml").read_text())
