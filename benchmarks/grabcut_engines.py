@@ -101,7 +101,7 @@ def main(
     from weakseg.evaluation.voc import read_split
     from weakseg.pipeline import Pipeline
     from weakseg.refine.compiled import native
-    from weakseg.refine.grabcut import BAND, LEAST_COARSE_PX, MOST_COARSE_PX
+    from weakseg.refine.grabcut import BAND, COARSE_PX
     from weakseg.runtime import open_runtime
 
     if native is None:
@@ -122,8 +122,7 @@ def main(
     setup = {
         "photos": f"{photos} of {split} at 500, {large} at 2000 pixels",
         "model": f"{archive.card.name} {archive.card.version}",
-        "fast": f"whole where at most {LEAST_COARSE_PX:,} pixels are undecided (large photos: a twentieth of all,"
-        f" {MOST_COARSE_PX:,} at most), else on every 2nd, 4th ... first; band {BAND}",
+        "fast": f"whole where at most {COARSE_PX:,} pixels are undecided, else on every 2nd, 4th ... first; band {BAND}",
     }
     tables = [
         Table("Speed", list_rows(tallies, Tally.speed), SPEED_NOTE),
