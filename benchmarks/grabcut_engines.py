@@ -122,7 +122,7 @@ def main(
     setup = {
         "photos": f"{photos} of {split} at 500, {large} at 2000 pixels",
         "model": f"{archive.card.name} {archive.card.version}",
-        "fast": f"whole where at most {COARSE_PX:,} pixels are undecided, else on every 2nd, 4th ... first; band {BAND}",
+        "fast": f"whole up to {COARSE_PX:,} undecided pixels, else on every 2nd, 4th ... first; band {BAND}",
     }
     tables = [
         Table("Speed", list_rows(tallies, Tally.speed), SPEED_NOTE),
