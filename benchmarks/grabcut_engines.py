@@ -24,10 +24,10 @@ SIDES = ("500", "2000")  # long sides, pixels
 NOISE_SIDE = "500"
 
 AGREEMENT_NOTE = (
-    "`IoU with OpenCV`: of the two engines' masks, from the same seeds, both at full size. `against truth`: mean IoU "
-    "in percent with the photo's mask, and what `fast` adds to OpenCV's. `map`: seeds from the model's map by the "
-    "card's levels; `box`: background outside, perhaps object inside. `skimage`: boxes drawn by hand, no truth. Aims: "
-    "0.97 in the mean, and no more than 0.3 points lost."
+    "`IoU with OpenCV`: of both engines' masks, from the same seeds, both at full size. `against truth`: mean IoU in "
+    "percent with the photo's mask, and what `fast` adds to OpenCV's. `map`: seeds from the model's map by the card's "
+    "levels; `box`: background outside, perhaps object inside. `skimage`: boxes drawn by hand, no truth. Aims: 0.97 in "
+    "the mean, and no more than 0.3 points lost."
 )
 SPEED_NOTE = (
     "One thread on one core; the engines took turns, photo by photo. Medians over photos; the ratio is the median of "
@@ -101,7 +101,7 @@ def main(
     from weakseg.evaluation.voc import read_split
     from weakseg.pipeline import Pipeline
     from weakseg.refine.compiled import native
-    from weakseg.refine.grabcut import BAND, LEAST_COARSE_PX, MOST_COARSE_PX
+    from weakseg.refine.grabcut import BAND, COARSE_PX
     from weakseg.runtime import open_runtime
 
     if native is None:
@@ -122,8 +122,7 @@ def main(
     setup = {
         "photos": f"{photos} of {split} at 500, {large} at 2000 pixels",
         "model": f"{archive.card.name} {archive.card.version}",
-        "fast": f"whole where at most {LEAST_COARSE_PX:,} pixels are undecided (large photos: a twentieth of all,"
-        f" {MOST_COARSE_PX:,} at most), else on every 2nd, 4th ... first; band {BAND}",
+        "fast": f"whole up to {COARSE_PX:,} undecided pixels, else on every 2nd, 4th ... first; band {BAND}",
     }
     tables = [
         Table("Speed", list_rows(tallies, Tally.speed), SPEED_NOTE),

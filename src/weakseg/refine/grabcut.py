@@ -16,8 +16,7 @@ SeedMap = NDArray[np.uint8]  # (H, W) of cv2.GC_BGD, GC_PR_BGD, GC_PR_FGD, GC_FG
 # OpenCV fits five Gaussians to the foreground's colours and five to the background's, and refuses fewer pixels.
 _GAUSSIANS = 5
 
-# Undecided pixels at most that ``fast`` cuts all at once: a twentieth of a photo's, but within these.
-LEAST_COARSE_PX, MOST_COARSE_PX = 100_000, 200_000
+COARSE_PX = 200_000  # undecided pixels at most that ``fast`` cuts all at once: 500 x 375 are cut whole
 BAND = 3  # pixels of each coarser photo to both sides of the border that it cuts anew in the finer one
 
 
@@ -84,8 +83,7 @@ def cut(rgb: Rgb, seeds: SeedMap, *, iterations: int, engine: GrabCutEngine = Gr
     rgb, seeds = np.ascontiguousarray(rgb), np.ascontiguousarray(seeds)
     if engine is GrabCutEngine.OPENCV or native is None:
         return _cut_with_opencv(rgb, seeds, iterations)
-    coarse_px = min(max(seeds.size // 20, LEAST_COARSE_PX), MOST_COARSE_PX)
-    return native.cut_photo(rgb, seeds, iterations, coarse_px, BAND).astype(bool)
+    return native.cut_photo(rgb, seeds, iterations, COARSE_PX, BAND).astype(bool)
 
 
 def _cut_with_opencv(rgb: Rgb, seeds: SeedMap, iterations: int) -> Mask:
