@@ -18,6 +18,9 @@ Weight = (
 )  # of all labels, or one of each: Potts models, some labels holding on more than others
 
 
+_MOST_WEIGHT = 1e30  # messages of larger ones may be too large for float32
+
+
 @dataclass(frozen=True, slots=True)
 class Kernels:
     """The two kernels of the energy (equation 3), in pixels and grey levels of 0 to 255.
@@ -56,7 +59,7 @@ class CrfProblem:
         steps: Mean-field updates after the first estimate, softmax(logits).
     Raises:
         ShapeMismatchError: logits and rgb differ in H or W, or a weight per label is not one per label.
-        CrfInputError: no pixel, a sigma that is not above 0, a weight below 0 or not finite, or steps below 0. Logits
+        CrfInputError: no pixel, a sigma that is not above 0, a weight below 0 or above 1e30, or steps below 0. Logits
             that are not finite are found by the engines.
     """
 
@@ -81,7 +84,7 @@ class CrfProblem:
         each = np.asarray(weight, float)
         if each.ndim and each.shape != self.logits.shape[:1]:
             raise ShapeMismatchError(f"{len(each)} weights for {len(self.logits)} labels")
-        if not (np.isfinite(each) & (each >= 0)).all():
+        if not ((each >= 0) & (each <= _MOST_WEIGHT)).all():  # and no NaN
             raise CrfInputError(f"a kernel cannot weigh {weight}")
 
 
