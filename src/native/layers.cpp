@@ -7,7 +7,7 @@ namespace weakseg {
 namespace {
 
 constexpr int kForward = kDirections / 2;          // the first direction that leads onwards
-constexpr std::size_t kEnoughPixels = 200'000;     // show how much neighbours differ
+constexpr std::size_t kEnoughPixels = 4'000'000;   // show how much neighbours differ
 constexpr int kMostDistance = 3 * 255 * 255;
 
 int squared_distance(const std::uint8_t* a, const std::uint8_t* b) {
