@@ -48,7 +48,7 @@ class Level:
 LEVELS = {
     CrfEngineName.EXACT: Level(side=None, reach=0, sparse=np.inf, sure=np.inf, plausible=1e-3),
     CrfEngineName.FAST: Level(side=250, reach=0.7, sparse=0.8, sure=np.inf, plausible=0.2),
-    CrfEngineName.FASTEST: Level(side=125, reach=1.4, sparse=2.5, sure=8, plausible=0.2),
+    CrfEngineName.FASTEST: Level(side=125, reach=1.4, sparse=2.5, sure=6, plausible=0.2),
 }
 
 
