@@ -15,18 +15,14 @@ import typer
 from numpy.typing import NDArray
 
 from benchmarks.crf_engines import CONTENDERS, choose_contenders
-from benchmarks.crf_problems import LABELS, UNARIES, Photo, Setting, read_photos
+from benchmarks.crf_problems import LABELS, UNARIES, Photo, Setting, open_photos, read_photos
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, Row, Table, progress_bar, publish
-from weakseg.archive import open_archive
 from weakseg.card import ModelCard
 from weakseg.evaluation.metrics import confuse, count_pixels, one_against_rest, score
-from weakseg.evaluation.voc import read_split
 from weakseg.options import Refine
-from weakseg.pipeline import Pipeline
 from weakseg.refine.densecrf.problem import CrfEngine, CrfProblem
 from weakseg.refine.densecrf.reference import infer_with_pydensecrf
-from weakseg.runtime import open_runtime
 from weakseg.voc import VOC_CLASSES, VOID
 
 Value = TypeVar("Value")
@@ -100,30 +96,27 @@ def main(
 ) -> None:
     """Compare labels, marginals and IoU of dense CRF engines with pydensecrf's on VOC photos.
 
-    Three kinds of unaries: the default model's map of one class that the photo shows, steep as the service has it; its
+    Four kinds of unaries: the default model's map of one class that the photo shows, steep as the service has it; its
     maps of all 20 VOC classes in one CRF; and, as pydensecrf's own example does, masks: a quarter of the pixels get a
-    label drawn at random, and each label is trusted by 0.7. Needs the model and VOC photos. On one core a photo takes
+    label drawn at random, and each label is trusted by 0.7; and soft masks, as of a network
+    that learned from masks. Needs the model and VOC photos. On one core a photo takes
     about a second in each setting with 2 labels, and five with 21, most of it in the PyTorch engine and in pydensecrf.
     """
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    archive = open_archive(model)
-    pipeline = Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
-    samples = read_split(voc, split)
-    chosen = [samples[index] for index in np.linspace(0, len(samples) - 1, min(photos, len(samples))).astype(int)]
-    cases = list(product(_numbered(UNARIES, unaries), _numbered(settings_of(archive.card), settings)))
+    pipeline, chosen = open_photos(model, voc, split, photos)
+    card = pipeline.card
+    cases = list(product(_numbered(UNARIES, unaries), _numbered(settings_of(card), settings)))
     contenders = {contender.name: contender.open() for contender in choose_contenders(engines)}
     with progress_bar() as progress:
-        tallies = compare(
-            archive.card, read_photos(pipeline, progress.track(chosen, description="photos")), cases, contenders
-        )
+        tallies = compare(card, read_photos(pipeline, progress.track(chosen, description="photos")), cases, contenders)
     rows = [
         tally.row(unary, setting, name) for (unary, setting), each in tallies.items() for name, tally in each.items()
     ]
     setup = {
         "photos": f"{len(chosen)} of {split}",
         **{f"kernels, {setting.name}": setting.describe() for setting in dict.fromkeys(case[1] for case in cases)},
-        "unary of maps": "confidence {:g}, threshold {:g}".format(*steepness(archive.card)),
+        "unary of maps": "confidence {:g}, threshold {:g}".format(*steepness(card)),
     }
     publish(
         Report("Dense CRF engines against pydensecrf", describe_machine(), setup, [Table("Agreement", rows, NOTE)]), out

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from weakseg.archive import open_archive
 from weakseg.card import CrfSettings
 from weakseg.evaluation.counting import VOC_VALUES
-from weakseg.evaluation.voc import Sample
+from weakseg.evaluation.voc import Sample, read_split
 from weakseg.options import Options
 from weakseg.pipeline import Pipeline
 from weakseg.refine.bench import shrink_to_side
 from weakseg.refine.crf import unary_logits
 from weakseg.refine.densecrf.problem import CrfProblem, Kernels
+from weakseg.runtime import open_runtime
 from weakseg.types import Geometry, Rgb
 from weakseg.voc import ANIMALS, VOC_CLASSES, VOID
 
@@ -98,6 +101,14 @@ class Photo:
             [cv2.GaussianBlur(np.float32(truth == label), (0, 0), SOFT * max(hw)) for label in range(LABELS)]
         )
         return np.log(np.maximum(parts, np.float32(SURELY_NOT)))  # (21, H, W)
+
+
+def open_photos(model: Path, voc: Path, split: str, count: int) -> tuple[Pipeline, list[Sample]]:
+    """The model that makes the unaries, and so many photos, evenly spread over the split."""
+    archive = open_archive(model)
+    pipeline = Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
+    samples = read_split(voc, split)
+    return pipeline, [samples[at] for at in np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]
 
 
 def read_photos(pipeline: Pipeline, samples: Sequence[Sample]) -> Iterator[Photo]:

@@ -51,25 +51,18 @@ def main(
 
     from benchmarks.crf_accuracy import steepness
     from benchmarks.crf_engines import choose_contenders
-    from benchmarks.crf_problems import UNARIES, Setting, read_photos
+    from benchmarks.crf_problems import UNARIES, Setting, open_photos, read_photos
     from benchmarks.machine import describe_machine
     from benchmarks.report import Report, Table, progress_bar, publish
-    from weakseg.archive import open_archive
-    from weakseg.evaluation.voc import read_split
-    from weakseg.pipeline import Pipeline
     from weakseg.refine.densecrf.problem import CrfEngine, CrfProblem
     from weakseg.refine.densecrf.reference import infer_with_pydensecrf
-    from weakseg.runtime import open_runtime
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    archive = open_archive(model)
-    pipeline = Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
-    samples = read_split(voc, split)
-    chosen = [samples[index] for index in np.linspace(0, len(samples) - 1, min(photos, len(samples))).astype(int)]
+    pipeline, chosen = open_photos(model, voc, split, photos)
     contenders: dict[str, CrfEngine] = {"pydensecrf": infer_with_pydensecrf}
     contenders |= {contender.name: contender.open() for contender in choose_contenders(engines)}
-    confidence, threshold = steepness(archive.card)
+    confidence, threshold = steepness(pipeline.card)
     customary = Setting("customary", None, None)
     best_ms: dict[tuple[str, str], list[float]] = defaultdict(list)
     pairs: list[CrfProblem] = []
