@@ -87,12 +87,12 @@ class PixelScores(Metric):
         }
 
     def summarise(self, classes: Sequence[str]) -> dict[str, float]:
-        """`compute` as plain numbers by name: the four figures, then ``iu_background`` and ``iu_CLASS`` of each.
+        """`compute` as plain numbers by name: the four figures, then ``iu/background`` and ``iu/CLASS`` of each.
 
         Args:
             classes: O - 1 foreground names. Classes without a true pixel are left out.
         """
         figures = self.compute()
         shares = zip(("background", *classes), figures["iu"].tolist(), strict=True)
-        named = {f"iu_{name}": share for name, share in shares if share == share}  # NaN differs from itself
+        named = {f"iu/{name}": share for name, share in shares if share == share}  # NaN differs from itself
         return {**{name: float(figures[name]) for name in FIGURES}, **named}

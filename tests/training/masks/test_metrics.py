@@ -39,8 +39,8 @@ def test_a_class_without_true_pixels_is_in_no_mean() -> None:
         "mean_accuracy": 0.75,
         "mean_iu": 0.75,
         "fw_iu": 0.75,
-        "iu_background": 0.5,
-        "iu_hair": 1.0,
+        "iu/background": 0.5,
+        "iu/hair": 1.0,
     }
 
 
