@@ -15,6 +15,8 @@ FOLDER = Path(__file__).parent / "recipes"
 Rgb = tuple[float, float, float]
 Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 
+Byte = Annotated[int, Field(ge=0, le=255)]
+
 
 class RecipeError(WeaksegError):
     """A recipe or an override that cannot be used: names the field, the value and the remedy."""
@@ -36,11 +38,30 @@ class Recipe(BaseModel):
         "batch", description="statistics of each batch, or kept as they are: small batches, folded initial weights"
     )
     # photos
-    format: Literal["auto", "voc", "folders", "csv"] = Field("auto", description="how --data is laid out")
+    format: Literal["auto", "voc", "folders", "csv", "voc_masks", "masks", "white", "pasted"] = Field(
+        "auto",
+        description="how --data is laid out; with masks: voc_masks, masks (folders images and masks), white (photos on "
+        "a white background) or pasted (such photos, pasted on backgrounds)",
+    )
     train_split: str = Field("train", description="VOC's list, subfolder or CSV split to learn from")
     val_split: str = Field("val", description="the same to measure on")
     held_out: float = Field(0.1, gt=0, lt=1, description="share to measure on, where folders or CSV have no splits")
     classes: tuple[str, ...] | None = Field(None, description="names in order; default: VOC's, else as found, sorted")
+    other_classes: Literal["background", "void"] = Field(
+        "background",
+        description="what pixels of a class that is not among classes become; void: not learned, not scored",
+    )
+    mask_values: dict[str, Byte] | None = Field(
+        None,
+        description="value of each class in grey and palette masks, {hair: 255}; background and void may be named; "
+        "default: 0 is background, 1 to C the classes, 255 void, but foreground where masks hold 0 and 255 alone",
+    )
+    mask_colours: dict[str, tuple[Byte, Byte, Byte]] | None = Field(
+        None, description="RGB of each class in colour masks, {hair: [255, 0, 0], background: [0, 0, 255]}"
+    )
+    masks_dir: str | None = Field(None, description="folder to take the masks from, instead of the data set's own")
+    backgrounds: str | None = Field(None, description="of pasted: folder of photos to paste on")
+    cache: bool = Field(False, description="keep decoded photos and masks in memory, for small data sets")
     limit: int | None = Field(None, ge=2, description="only so many photos of each split, for a quick try")
     input_hw: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = Field(
         (224, 224), description="network input, height and width in pixels"
@@ -51,6 +72,14 @@ class Recipe(BaseModel):
     crop: Range | None = Field(None, description="random resized crop: least and largest share of the photo")
     flip: bool = Field(True, description="mirror every second photo")
     jitter: float = Field(0.0, ge=0, le=1, description="random brightness, contrast and saturation")
+    turn: float = Field(0.0, ge=0, le=180, description="affine: turn by at most so many degrees to either side")
+    shift: float = Field(0.0, ge=0, le=1, description="affine: move by at most this share of each side")
+    zoom: Range | None = Field(None, description="affine: scale by a factor of this range")
+    blur: float = Field(
+        0.0, ge=0, description="Gaussian blur of every second photo: largest sigma in pixels of input_hw"
+    )
+    noise: float = Field(0.0, ge=0, le=1, description="additive Gaussian noise: largest sigma, as a share of white")
+    dropout: float = Field(0.0, ge=0, le=1, description="blacken single pixels: largest share of them")
     resize: Range | None = Field(None, description="each batch resized by a random factor of this range")
     # steps
     epochs: int = Field(10, ge=1)
