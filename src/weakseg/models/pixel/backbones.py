@@ -37,7 +37,7 @@ class VggBackbone(nn.Module):
         self.features = vgg_features(width)
         self.fc6 = nn.Conv2d(self.channels[1], hidden, 7, padding=3)
         self.relu6 = nn.ReLU(inplace=True)
-        self.dropout6 = nn.Dropout(dropout)
+        self.dropout6 = nn.Dropout(check_dropout(dropout))
         self.fc7 = nn.Conv2d(hidden, hidden, 1)
         self.relu7 = nn.ReLU(inplace=True)
         for layer in (self.fc6, self.fc7):
@@ -80,3 +80,10 @@ def check_channels(name: str, channels: int) -> int:
     if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= 8192:
         raise ModelError(f"{name} = {channels!r}: give a whole number from 1 to 8192.")
     return channels
+
+
+def check_dropout(dropout: float) -> float:
+    """Raises: ModelError unless it is a share that leaves something."""
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise ModelError(f"dropout = {dropout!r}: give a number from 0 up to, not including, 1.")
+    return dropout

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from weakseg.errors import ModelError, UnsupportedNetworkError
-from weakseg.models.pixel import fcn
+from weakseg.models.pixel import deeplab, fcn
 
 Adapt = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
@@ -57,6 +57,13 @@ PIXEL_NETWORKS: Mapping[str, PixelNetwork] = {
         f"fcn{s}s_mobilenet_v2": _fcn(s, "mobilenet_v2", fcn.build_fcn_mobilenet_v2, fcn.MOBILENET_OPTIONS)
         for s in fcn.STAGES
     },
+    "deeplab_largefov_vgg16": PixelNetwork(
+        deeplab.build_deeplab_largefov_vgg16,
+        ancestor="vgg16",
+        adapt=deeplab.adapt_to_deeplab,
+        options=deeplab.OPTIONS,
+        added=deeplab.ADDED,
+    ),
 }
 
 
