@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torchvision
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from weakseg.errors import ModelError
 from weakseg.models.pixel.vgg import POOLS, initialise, scale_channels, vgg_features
+
+_MOBILENET_TAPS = (6, 13, 18)  # the last layers of its features at strides 8, 16 and 32
 
 Pyramid = tuple[Tensor, Tensor, Tensor]  # (B, c8, h / 8, w / 8), (B, c16, h / 16, w / 16), (B, c32, h / 32, w / 32)
 
@@ -44,9 +47,7 @@ class VggBackbone(nn.Module):
             initialise(layer)
 
     def forward(self, images: Tensor) -> Pyramid:
-        third: Tensor = self.features[: POOLS[2] + 1](images)
-        fourth: Tensor = self.features[POOLS[2] + 1 : POOLS[3] + 1](third)
-        last: Tensor = self.features[POOLS[3] + 1 :](fourth)
+        third, fourth, last = _tap(self.features, POOLS[2:], images)
         hidden = self.dropout6(self.relu6(self.fc6(last)))
         return third, fourth, self.relu7(self.fc7(hidden))
 
@@ -65,14 +66,22 @@ class MobileNetBackbone(nn.Module):
         if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= 4:
             raise ModelError(f"width = {width!r}: give a number above 0, at most 4; 1 is MobileNetV2 itself.")
         self.features = torchvision.models.mobilenet_v2(weights=None, width_mult=width).features
-        eighth, sixteenth, last = (self.features[index] for index in (6, 13, 18))
+        eighth, sixteenth, last = (self.features[index] for index in _MOBILENET_TAPS)
         self.channels = (eighth.out_channels, sixteenth.out_channels, last.out_channels)
 
     def forward(self, images: Tensor) -> Pyramid:
-        eighth: Tensor = self.features[:7](images)
-        sixteenth: Tensor = self.features[7:14](eighth)
-        last: Tensor = self.features[14:](sixteenth)
+        eighth, sixteenth, last = _tap(self.features, _MOBILENET_TAPS, images)
         return eighth, sixteenth, last
+
+
+def _tap(features: nn.Sequential, taps: Sequence[int], images: Tensor) -> list[Tensor]:
+    """What the layers with these indices write."""
+    values, found = images, list[Tensor]()
+    for index, layer in enumerate(features):
+        values = layer(values)
+        if index in taps:
+            found.append(values)
+    return found
 
 
 def check_channels(name: str, channels: int) -> int:

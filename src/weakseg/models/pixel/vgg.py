@@ -40,9 +40,9 @@ def initialise(part: nn.Module) -> None:
             zero_bias(layer)
 
 
-def score_layer(channels: int, outputs: int, *, zero: bool = False) -> nn.Conv2d:
-    """1 x 1 convolution from features to logits, near zero; all zeros on request."""
-    layer = nn.Conv2d(channels, outputs, 1)
+def score_layer(channels: int, outputs: int, *, kernel: int = 1, zero: bool = False) -> nn.Conv2d:
+    """Convolution from features to logits, near zero; all zeros on request."""
+    layer = nn.Conv2d(channels, outputs, kernel, padding=kernel // 2)
     nn.init.normal_(layer.weight, std=0.0 if zero else 0.01)
     zero_bias(layer)
     return layer
