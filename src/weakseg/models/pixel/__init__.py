@@ -1,1 +1,1 @@
-"""Networks that answer a class for every pixel."""
+"""Networks that are trained on masks: a logit for every pixel and every class."""
