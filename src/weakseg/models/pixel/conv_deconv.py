@@ -46,7 +46,7 @@ class ConvDeconv(nn.Module):
     """See this module's docstring and `build_conv_deconv`.
 
     Input (B, 3, h, w) float32, normalised, any h and w; output (B, outputs, h, w) logits. Inside, pictures are padded
-    with zeros to multiples of the total stride, so that every layer and its mirror fit exactly.
+    to multiples of the total stride, so that every layer and its mirror fit exactly.
     """
 
     def __init__(self, stages: Sequence[Stage], *, total_stride: int, standardise: bool) -> None:
@@ -193,6 +193,7 @@ def build_conv_deconv(
     Raises:
         ModelError: a spec that does not parse, or an option that is none.
     """
+    _refuse_other_than_bools(shared=shared, skips=skips, standardise=standardise, batch_norm=batch_norm)
     plan = _plan(spec, third, strides, width)
     stages: list[Stage] = []
     reads = 3
@@ -224,3 +225,9 @@ def _plan(spec: str, third: Third, strides: str, width: float) -> ConvDeconvSpec
         raise ModelError(f"width = {width}: give a factor above 0, 16 at most.")
     plan = parse_spec(spec, third=third).unrolled().widened(width)
     return plan.with_stride_one() if strides == "one" else plan
+
+
+def _refuse_other_than_bools(**options: object) -> None:
+    for name, value in options.items():
+        if not isinstance(value, bool):
+            raise ModelError(f"{name} = {value!r}: give true or false.")

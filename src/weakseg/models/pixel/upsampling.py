@@ -4,16 +4,14 @@ The slides (Naplava, Kluj, Svec: Image Segmentation using Neural Networks, "Upsa
 show a figure; SegNet (Badrinarayanan et al., 2015) and DeconvNet (Noh et al., ICCV 2015) add stored pooling indices.
 The slides define none of the three "demaxpools". Here, with blocks of k x k cells in place of one value:
 
-==================== ===================================================================================
-``bilinear``         interpolation, half-pixel centres
-``transposed``       a transposed convolution of stride k, learned, initialised to bilinear interpolation (FCN,
-                     section 3.3), with kernels of 2k (odd k: 2k - 1), from every channel to every channel
-``naive_unpooling``  naive demaxpool: the value in every cell of the block
-``fixed_unpooling``  fixed demaxpool: the value in the block's upper left cell, zeros elsewhere
-``learned_unpooling`` learnable demaxpool: the value times a learned k x k pattern of its channel, which begins as
-                     ones: a depthwise transposed convolution of stride k
-``indices_unpooling`` the value where the encoder's maximum was, zeros elsewhere; needs what `PoolWithIndices` stored
-==================== ===================================================================================
+- ``bilinear``: interpolation, half-pixel centres.
+- ``transposed``: a transposed convolution of stride k, learned, from every channel to every channel, initialised to
+  bilinear interpolation (FCN, section 3.3); kernels of 2k, or 2k - 1 where k is odd.
+- ``naive_unpooling`` (naive demaxpool): the value in every cell of the block.
+- ``fixed_unpooling`` (fixed demaxpool): the value in the block's upper left cell, zeros elsewhere.
+- ``learned_unpooling`` (learnable demaxpool): the value times a learned k x k pattern of its channel, ones at first:
+  a depthwise transposed convolution of stride k.
+- ``indices_unpooling``: the value where the encoder's maximum was, zeros elsewhere; needs what `PoolWithIndices` stored.
 
 Every module is called as ``module(x, indices=..., size_like=...)``, whether it needs them or not, and takes maps at
 any size; nothing here becomes an operator that ONNX lacks (``max_unpool2d``) or that freezes a size.
@@ -28,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weakseg.errors import ModelError, ShapeMismatchError
+from weakseg.models.pixel.bilinear import bilinear_kernel
 
 
 class PoolWithIndices(nn.Module):
@@ -138,27 +137,23 @@ class NaiveUnpooling(Upsampling):
 
 
 class TransposedUpsampling(Upsampling):
-    """A transposed convolution that begins as bilinear interpolation (but for the border, which fades to zero)."""
+    """A transposed convolution that begins as bilinear interpolation; beyond the border are zeros, though.
+
+    `weakseg.models.pixel.bilinear.LearnedUpsampling`, for logits, has one kernel per channel and a border that goes on.
+    """
 
     def __init__(self, channels: int, factor: int) -> None:
         super().__init__(factor)
-        side = 2 * factor - factor % 2
-        self.convolution = nn.ConvTranspose2d(channels, channels, side, factor, (side - factor) // 2, bias=False)
+        kernel = bilinear_kernel(factor, centred=factor % 2 == 0)
+        padding = (len(kernel) - factor) // 2
+        self.deconvolution = nn.ConvTranspose2d(channels, channels, len(kernel), factor, padding, bias=False)
         with torch.no_grad():
-            self.convolution.weight.zero_()
-            self.convolution.weight[range(channels), range(channels)] = bilinear_kernel(factor)
+            self.deconvolution.weight.zero_()
+            self.deconvolution.weight[range(channels), range(channels)] = kernel
 
     def enlarge(self, x: Tensor, indices: Tensor | None) -> Tensor:  # noqa: ARG002
-        enlarged: Tensor = self.convolution(x)
+        enlarged: Tensor = self.deconvolution(x)
         return enlarged
-
-
-def bilinear_kernel(factor: int) -> Tensor:
-    """The kernel of bilinear interpolation by k: (2k, 2k), or (2k - 1, 2k - 1) where k is odd."""
-    side = 2 * factor - factor % 2
-    distances = (torch.arange(side) - (side - 1) / 2).abs()  # (side,)
-    line = 1 - distances / factor
-    return line[:, None] * line[None, :]  # (side, side)
 
 
 class PatternUnpooling(Upsampling):
