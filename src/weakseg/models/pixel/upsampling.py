@@ -34,10 +34,10 @@ class PoolWithIndices(nn.Module):
     """Max pooling that remembers where each maximum was.
 
     Differs from ``F.max_pool2d(return_indices=True)`` in what it stores: the cell within the window, 0 to k * k - 1 row
-    by row, as uint8, instead of a position in the map; so it is small, and the same at any map size. Of equal values
-    the first counts, row by row, as there.
+    by row, instead of a position in the map, so that it means the same at any size; and in the features' dtype, so
+    that it is compared and multiplied without conversions. Of equal values the first counts, row by row, as there.
 
-    Input (B, C, h, w), h and w multiples of k; output (B, C, h / k, w / k) and the cells, the same shape, uint8.
+    Input (B, C, h, w), h and w multiples of k; output (B, C, h / k, w / k), and the cells in the same shape and dtype.
     """
 
     def __init__(self, factor: int) -> None:
@@ -49,28 +49,46 @@ class PoolWithIndices(nn.Module):
         if not torch.jit.is_tracing() and (x.shape[2] % self.factor or x.shape[3] % self.factor):
             raise ShapeMismatchError(f"Maps of {tuple(x.shape[2:])} are no multiple of {self.factor}: pad them.")
         pooled = F.max_pool2d(x, self.factor)  # (B, C, h / k, w / k)
-        return pooled, first_maxima(x.detach(), pooled.detach(), self.factor)
+        with torch.no_grad():
+            return pooled, first_maxima(x, pooled, self.factor)
 
 
 def first_maxima(x: Tensor, pooled: Tensor, factor: int) -> Tensor:
-    """The first cell of each window that holds its maximum: (B, C, h / k, w / k) uint8."""
-    cells = torch.full_like(pooled, factor * factor - 1, dtype=torch.uint8)
-    blocks = as_blocks(x, factor)  # (B, C, h / k, k, w / k, k)
+    """The first cell of each window that holds its maximum: (B, C, h / k, w / k).
+
+    With n = 1 where a cell is not the maximum, of cells 0, 1, 2 ...: n0 (1 + n1 (1 + n2 (...))).
+    """
+    blocks = as_blocks(x, factor)  # (B, C, k, k, h / k, w / k)
+    cells = torch.zeros_like(pooled)
     for cell in reversed(range(factor * factor - 1)):
-        tap = blocks.select(5, cell % factor).select(3, cell // factor)  # (B, C, h / k, w / k)
-        cells = cells.masked_fill(tap == pooled, cell)
+        others = 1 - equals(blocks[:, :, cell // factor, cell % factor], pooled)  # (B, C, h / k, w / k)
+        cells = (cells + 1) * others
     return cells
 
 
+def equals(x: Tensor, y: Tensor) -> Tensor:
+    """1 where x equals y, else 0, in the dtype of x and its shape; no gradient. Much faster than by way of bool."""
+    if torch.jit.is_tracing():
+        return (x == y).to(x.dtype)
+    with torch.no_grad():
+        return torch.eq(x, y, out=torch.empty_like(x))
+
+
 def as_blocks(x: Tensor, factor: int) -> Tensor:
-    """(B, C, h, w) to (B, C, h / k, k, w / k, k); a view."""
+    """(B, C, h, w) to (B, C, k, k, h / k, w / k): the cells of every window in front; a view."""
     batch, channels, height, width = x.shape
-    return x.reshape(batch, channels, height // factor, factor, width // factor, factor)  # (B, C, h / k, k, w / k, k)
+    windows = x.reshape(batch, channels, height // factor, factor, width // factor, factor)
+    return windows.permute(0, 1, 3, 5, 2, 4)  # (B, C, k, k, h / k, w / k)
 
 
-def from_blocks(blocks: Tensor) -> Tensor:
-    """(B, C, h, k, w, k) to (B, C, k * h, k * w); a view where the memory allows it."""
-    return blocks.flatten(4, 5).flatten(2, 3)  # (B, C, k * h, k * w)
+def in_every_cell(x: Tensor, factor: int) -> Tensor:
+    """(B, C, h, w) to (B, C, k * h, k * w): each value k x k times."""
+    return F.interpolate(x, scale_factor=float(factor), mode="nearest")
+
+
+def over_every_block(pattern: Tensor, like: Tensor) -> Tensor:
+    """A (..., k, k) pattern side by side, once per cell of ``like``, (B, C, h, w): (..., k * h, k * w)."""
+    return pattern.repeat(*[1] * (pattern.dim() - 2), like.shape[2], like.shape[3])
 
 
 class Upsampling(nn.Module):
@@ -85,7 +103,7 @@ class Upsampling(nn.Module):
 
         Args:
             x: (B, C, h, w).
-            indices: What `PoolWithIndices` stored, (B, C, h, w) uint8; read by ``indices_unpooling`` only.
+            indices: What `PoolWithIndices` stored, (B, C, h, w); read by ``indices_unpooling`` only.
             size_like: Any tensor whose height and width are k * h and k * w, as the encoder's before pooling.
         Raises:
             ShapeMismatchError: size_like is not k times as large, or indices are missing or of another shape.
@@ -105,15 +123,18 @@ class Upsampling(nn.Module):
             )
 
 
-class Interpolation(Upsampling):
-    """``bilinear``, and ``nearest``: the value in every cell."""
-
-    def __init__(self, factor: int, mode: str) -> None:
-        super().__init__(factor)
-        self.mode = mode
+class BilinearUpsampling(Upsampling):
+    """Interpolation; beyond the border the outermost value goes on."""
 
     def enlarge(self, x: Tensor, indices: Tensor | None) -> Tensor:  # noqa: ARG002
-        return F.interpolate(x, scale_factor=float(self.factor), mode=self.mode)
+        return F.interpolate(x, scale_factor=float(self.factor), mode="bilinear")
+
+
+class NaiveUnpooling(Upsampling):
+    """The value in every cell of its block."""
+
+    def enlarge(self, x: Tensor, indices: Tensor | None) -> Tensor:  # noqa: ARG002
+        return in_every_cell(x, self.factor)
 
 
 class TransposedUpsampling(Upsampling):
@@ -143,29 +164,29 @@ def bilinear_kernel(factor: int) -> Tensor:
 class PatternUnpooling(Upsampling):
     """The value times a k x k pattern: learned, one per channel, from ones on; or fixed, upper left."""
 
-    pattern: Tensor  # (C, 1, k, 1, k), or (1, 1, k, 1, k)
+    pattern: Tensor  # (C, k, k), or (1, k, k)
 
     def __init__(self, channels: int, factor: int, *, learned: bool) -> None:
         super().__init__(factor)
         if learned:
-            self.pattern = nn.Parameter(torch.ones(channels, 1, factor, 1, factor))
+            self.pattern = nn.Parameter(torch.ones(channels, factor, factor))
         else:
-            upper_left = torch.zeros(1, 1, factor, 1, factor)
-            upper_left[..., 0, :, 0] = 1
+            upper_left = torch.zeros(1, factor, factor)
+            upper_left[:, 0, 0] = 1
             self.register_buffer("pattern", upper_left, persistent=False)
 
     def enlarge(self, x: Tensor, indices: Tensor | None) -> Tensor:  # noqa: ARG002
-        return from_blocks(x[:, :, :, None, :, None] * self.pattern.to(x.dtype))  # (B, C, k * h, k * w)
+        return in_every_cell(x, self.factor) * over_every_block(self.pattern.to(x.dtype), x)  # (B, C, k * h, k * w)
 
 
 class IndicesUnpooling(Upsampling):
     """The value goes where the maximum was. As ``F.max_unpool2d`` with the indices of ``F.max_pool2d``."""
 
-    places: Tensor  # (k, 1, k): the number of each cell of a window
+    places: Tensor  # (k, k): the number of each cell of a window
 
     def __init__(self, factor: int) -> None:
         super().__init__(factor)
-        places = torch.arange(factor * factor, dtype=torch.uint8).reshape(factor, 1, factor)  # (k, 1, k)
+        places = torch.arange(factor * factor, dtype=torch.float32).reshape(factor, factor)  # (k, k)
         self.register_buffer("places", places, persistent=False)
 
     def enlarge(self, x: Tensor, indices: Tensor | None) -> Tensor:
@@ -174,14 +195,14 @@ class IndicesUnpooling(Upsampling):
             raise ShapeMismatchError(
                 f"indices_unpooling of {tuple(x.shape)} needs that pooling's indices, not {found}."
             )
-        here = indices[:, :, :, None, :, None] == self.places  # (B, C, h, k, w, k)
-        return from_blocks(torch.where(here, x[:, :, :, None, :, None], x.new_zeros(())))  # (B, C, k * h, k * w)
+        places = over_every_block(self.places.to(indices.dtype), x)  # (k * h, k * w)
+        return in_every_cell(x, self.factor) * equals(in_every_cell(indices, self.factor), places)
 
 
 UPSAMPLINGS: dict[str, Callable[[int, int], Upsampling]] = {  # from channels and factor
-    "bilinear": lambda _, factor: Interpolation(factor, "bilinear"),
+    "bilinear": lambda _, factor: BilinearUpsampling(factor),
     "transposed": TransposedUpsampling,
-    "naive_unpooling": lambda _, factor: Interpolation(factor, "nearest"),
+    "naive_unpooling": lambda _, factor: NaiveUnpooling(factor),
     "learned_unpooling": lambda channels, factor: PatternUnpooling(channels, factor, learned=True),
     "fixed_unpooling": lambda channels, factor: PatternUnpooling(channels, factor, learned=False),
     "indices_unpooling": lambda _, factor: IndicesUnpooling(factor),
