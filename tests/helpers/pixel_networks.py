@@ -56,6 +56,7 @@ def export(network: nn.Module, folder: Path) -> tuple[torch.jit.ScriptModule, on
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
         warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)  # of a padding's widths
         warnings.filterwarnings("ignore", "no signature found for <torch.ScriptMethod", UserWarning)
         torch.jit.save(torch.jit.trace(network, images, check_trace=False), folder / "model.pt")
         traced = torch.jit.load(folder / "model.pt")

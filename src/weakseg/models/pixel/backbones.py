@@ -8,7 +8,7 @@ from typing import Protocol
 import torchvision
 from torch import Tensor, nn
 
-from weakseg.errors import ModelError
+from weakseg.models.pixel.checks import check_channels, check_dropout, check_width
 from weakseg.models.pixel.vgg import POOLS, initialise, scale_channels, vgg_features
 
 _MOBILENET_TAPS = (6, 13, 18)  # the last layers of its features at strides 8, 16 and 32
@@ -63,9 +63,7 @@ class MobileNetBackbone(nn.Module):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= 4:
-            raise ModelError(f"width = {width!r}: give a number above 0, at most 4; 1 is MobileNetV2 itself.")
-        self.features = torchvision.models.mobilenet_v2(weights=None, width_mult=width).features
+        self.features = torchvision.models.mobilenet_v2(weights=None, width_mult=check_width(width)).features
         eighth, sixteenth, last = (self.features[index] for index in _MOBILENET_TAPS)
         self.channels = (eighth.out_channels, sixteenth.out_channels, last.out_channels)
 
@@ -82,17 +80,3 @@ def _tap(features: nn.Sequential, taps: Sequence[int], images: Tensor) -> list[T
         if index in taps:
             found.append(values)
     return found
-
-
-def check_channels(name: str, channels: int) -> int:
-    """Raises: ModelError unless it is a number of channels."""
-    if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= 8192:
-        raise ModelError(f"{name} = {channels!r}: give a whole number from 1 to 8192.")
-    return channels
-
-
-def check_dropout(dropout: float) -> float:
-    """Raises: ModelError unless it is a share that leaves something."""
-    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-        raise ModelError(f"dropout = {dropout!r}: give a number from 0 up to, not including, 1.")
-    return dropout

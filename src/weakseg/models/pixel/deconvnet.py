@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from weakseg.models.pixel.backbones import check_channels
+from weakseg.models.pixel.checks import check_channels
 from weakseg.models.pixel.mirror import INDICES, PLAN, UPSAMPLING_HELP, VggDecoder, VggEncoder, block
 from weakseg.models.pixel.padding import crop_to, pad_to_multiple
 from weakseg.models.pixel.vgg import FC_HELP, STRIDE, WIDTH_HELP, initialise, scale_channels, score_layer

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from weakseg.models.pixel.backbones import check_channels, check_dropout
+from weakseg.models.pixel.checks import check_channels, check_dropout
 from weakseg.models.pixel.padding import crop_to, pad_to_multiple
 from weakseg.models.pixel.vgg import POOLS, WIDTH_HELP, initialise, scale_channels, score_layer, vgg_features
 from weakseg.models.vgg16_fcn import adapt_vgg16

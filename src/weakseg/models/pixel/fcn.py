@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from weakseg.errors import ModelError
-from weakseg.models.pixel.backbones import Backbone, MobileNetBackbone, VggBackbone, check_dropout
+from weakseg.models.pixel.backbones import Backbone, MobileNetBackbone, VggBackbone
 from weakseg.models.pixel.bilinear import LearnedUpsampling
+from weakseg.models.pixel.checks import check_dropout
 from weakseg.models.pixel.padding import crop_to, pad_to_multiple
 from weakseg.models.pixel.vgg import FC_HELP, STRIDE, WIDTH_HELP, score_layer
 from weakseg.models.vgg16_fcn import adapt_vgg16

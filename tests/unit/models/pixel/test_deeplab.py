@@ -22,12 +22,13 @@ def test_features_have_a_cell_in_the_middle_of_every_8_by_8_pixels() -> None:
     assert traced(torch.empty(2, 3, 64, 96, device="meta")).shape == (2, 512, 8, 12)
 
 
-def test_fc6_sees_224_pixels_around() -> None:
-    """The paper's field of view: 224 pixels; here 12 cells of 8 pixels each way, and what a cell of conv5 sees."""
-    network = build_pixel_network(NAME, 2, {"width": 0.01}).eval()
-    assert network.fc6.dilation == (12, 12)
-    weights = [layer for layer in network.features if isinstance(layer, nn.Conv2d)]
-    assert [layer.dilation[0] for layer in weights] == [1] * 10 + [2] * 3
+def test_holes_take_the_place_of_the_last_two_poolings() -> None:
+    network = sketch()
+    layers = [layer for layer in network.features if isinstance(layer, nn.Conv2d)]
+    assert [layer.dilation for layer in layers] == [(1, 1)] * 10 + [(2, 2)] * 3
+    poolings = [layer for layer in network.features if isinstance(layer, nn.MaxPool2d)]
+    assert [layer.stride for layer in poolings] == [2, 2, 2, 1, 1]
+    assert (network.fc6.kernel_size, network.fc6.dilation) == ((3, 3), (12, 12))
 
 
 def test_parameters_are_the_paper_s_20_5_million() -> None:
