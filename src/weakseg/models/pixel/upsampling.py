@@ -11,7 +11,8 @@ The slides define none of the three "demaxpools". Here, with blocks of k x k cel
 - ``fixed_unpooling`` (fixed demaxpool): the value in the block's upper left cell, zeros elsewhere.
 - ``learned_unpooling`` (learnable demaxpool): the value times a learned k x k pattern of its channel, ones at first:
   a depthwise transposed convolution of stride k.
-- ``indices_unpooling``: the value where the encoder's maximum was, zeros elsewhere; needs what `PoolWithIndices` stored.
+- ``indices_unpooling``: the value where the encoder's maximum was, zeros elsewhere; needs what
+  `PoolWithIndices` stored.
 
 Every module is called as ``module(x, indices=..., size_like=...)``, whether it needs them or not, and takes maps at
 any size; nothing here becomes an operator that ONNX lacks (``max_unpool2d``) or that freezes a size.
@@ -186,10 +187,8 @@ class IndicesUnpooling(Upsampling):
 
     def enlarge(self, x: Tensor, indices: Tensor | None) -> Tensor:
         if indices is None or (not torch.jit.is_tracing() and indices.shape != x.shape):
-            found = "none" if indices is None else f"those of {tuple(indices.shape)}"
-            raise ShapeMismatchError(
-                f"indices_unpooling of {tuple(x.shape)} needs that pooling's indices, not {found}."
-            )
+            found = "none" if indices is None else tuple(indices.shape)
+            raise ShapeMismatchError(f"Give the indices of that pooling, {tuple(x.shape)}; found {found}.")
         places = over_every_block(self.places.to(indices.dtype), x)  # (k * h, k * w)
         return in_every_cell(x, self.factor) * equals(in_every_cell(indices, self.factor), places)
 
