@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torchvision
 from torch import Tensor, nn
 
-from weakseg.errors import ModelError
+from weakseg.models.pixel.checks import check_channels, check_dropout, check_width
 from weakseg.models.pixel.vgg import POOLS, initialise, scale_channels, vgg_features
+
+_MOBILENET_TAPS = (6, 13, 18)  # the last layers of its features at strides 8, 16 and 32
 
 Pyramid = tuple[Tensor, Tensor, Tensor]  # (B, c8, h / 8, w / 8), (B, c16, h / 16, w / 16), (B, c32, h / 32, w / 32)
 
@@ -37,16 +40,14 @@ class VggBackbone(nn.Module):
         self.features = vgg_features(width)
         self.fc6 = nn.Conv2d(self.channels[1], hidden, 7, padding=3)
         self.relu6 = nn.ReLU(inplace=True)
-        self.dropout6 = nn.Dropout(dropout)
+        self.dropout6 = nn.Dropout(check_dropout(dropout))
         self.fc7 = nn.Conv2d(hidden, hidden, 1)
         self.relu7 = nn.ReLU(inplace=True)
         for layer in (self.fc6, self.fc7):
             initialise(layer)
 
     def forward(self, images: Tensor) -> Pyramid:
-        third: Tensor = self.features[: POOLS[2] + 1](images)
-        fourth: Tensor = self.features[POOLS[2] + 1 : POOLS[3] + 1](third)
-        last: Tensor = self.features[POOLS[3] + 1 :](fourth)
+        third, fourth, last = _tap(self.features, POOLS[2:], images)
         hidden = self.dropout6(self.relu6(self.fc6(last)))
         return third, fourth, self.relu7(self.fc7(hidden))
 
@@ -62,21 +63,20 @@ class MobileNetBackbone(nn.Module):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= 4:
-            raise ModelError(f"width = {width!r}: give a number above 0, at most 4; 1 is MobileNetV2 itself.")
-        self.features = torchvision.models.mobilenet_v2(weights=None, width_mult=width).features
-        eighth, sixteenth, last = (self.features[index] for index in (6, 13, 18))
+        self.features = torchvision.models.mobilenet_v2(weights=None, width_mult=check_width(width)).features
+        eighth, sixteenth, last = (self.features[index] for index in _MOBILENET_TAPS)
         self.channels = (eighth.out_channels, sixteenth.out_channels, last.out_channels)
 
     def forward(self, images: Tensor) -> Pyramid:
-        eighth: Tensor = self.features[:7](images)
-        sixteenth: Tensor = self.features[7:14](eighth)
-        last: Tensor = self.features[14:](sixteenth)
+        eighth, sixteenth, last = _tap(self.features, _MOBILENET_TAPS, images)
         return eighth, sixteenth, last
 
 
-def check_channels(name: str, channels: int) -> int:
-    """Raises: ModelError unless it is a number of channels."""
-    if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= 8192:
-        raise ModelError(f"{name} = {channels!r}: give a whole number from 1 to 8192.")
-    return channels
+def _tap(features: nn.Sequential, taps: Sequence[int], images: Tensor) -> list[Tensor]:
+    """What the layers with these indices write."""
+    values, found = images, list[Tensor]()
+    for index, layer in enumerate(features):
+        values = layer(values)
+        if index in taps:
+            found.append(values)
+    return found

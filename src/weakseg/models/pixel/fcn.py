@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from weakseg.errors import ModelError
 from weakseg.models.pixel.backbones import Backbone, MobileNetBackbone, VggBackbone
 from weakseg.models.pixel.bilinear import LearnedUpsampling
-from weakseg.models.pixel.padding import crop_like, pad_to_multiple
+from weakseg.models.pixel.checks import check_dropout
+from weakseg.models.pixel.padding import crop_to, pad_to_multiple
 from weakseg.models.pixel.vgg import FC_HELP, STRIDE, WIDTH_HELP, score_layer
 from weakseg.models.vgg16_fcn import adapt_vgg16
 
@@ -53,13 +54,11 @@ class Fcn(nn.Module):
         self, backbone: Backbone, outputs: int, *, stride: int, dropout: float, learned_upsampling: bool
     ) -> None:
         super().__init__()
-        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-            raise ModelError(f"dropout = {dropout!r}: give a number from 0 up to, not including, 1.")
         if not isinstance(learned_upsampling, bool):
             raise ModelError(f"learned_upsampling = {learned_upsampling!r}: give true or false.")
         self.stride = stride
         self.backbone = backbone
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(check_dropout(dropout))
         self.score = score_layer(backbone.channels[2], outputs)
 
         def upsampling(factor: int) -> nn.Module:
@@ -80,7 +79,7 @@ class Fcn(nn.Module):
             scores = self.upscore2(scores) + self.score_pool4(fourth)  # (B, O, h / 16, w / 16)
         if self.stride <= 8:
             scores = self.upscore_pool4(scores) + self.score_pool3(third)  # (B, O, h / 8, w / 8)
-        return crop_like(self.get_submodule(f"upscore{self.stride}")(scores), images)
+        return crop_to(self.get_submodule(f"upscore{self.stride}")(scores), images)
 
 
 def build_fcn_vgg16(

@@ -24,6 +24,6 @@ def pad_to_multiple(images: Tensor, stride: int) -> Tensor:
     return F.pad(images, (0, right, 0, below), mode="replicate")
 
 
-def crop_like(logits: Tensor, images: Tensor) -> Tensor:
-    """The top left part of (B, O, h', w') that has the size of ``images`` (B, c, h, w): (B, O, h, w)."""
-    return logits[:, :, : images.shape[2], : images.shape[3]]
+def crop_to(maps: Tensor, like: Tensor) -> Tensor:
+    """The top left part of (B, O, h', w') that has the size of ``like`` (B, c, h, w): (B, O, h, w)."""
+    return maps[:, :, : like.shape[2], : like.shape[3]]

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from weakseg.errors import ModelError, UnsupportedNetworkError
-from weakseg.models.pixel import fcn
+from weakseg.models.pixel import conv_deconv, deconvnet, deeplab, fcn, mirror, segnet
 
 Adapt = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
@@ -57,6 +57,28 @@ PIXEL_NETWORKS: Mapping[str, PixelNetwork] = {
         f"fcn{s}s_mobilenet_v2": _fcn(s, "mobilenet_v2", fcn.build_fcn_mobilenet_v2, fcn.MOBILENET_OPTIONS)
         for s in fcn.STAGES
     },
+    "segnet_vgg16": PixelNetwork(
+        segnet.build_segnet_vgg16,
+        ancestor=mirror.ANCESTOR,
+        adapt=segnet.adapt_to_segnet,
+        options=segnet.OPTIONS,
+        added=segnet.ADDED,
+    ),
+    "deconvnet_vgg16": PixelNetwork(
+        deconvnet.build_deconvnet_vgg16,
+        ancestor=mirror.ANCESTOR,
+        adapt=deconvnet.adapt_to_deconvnet,
+        options=deconvnet.OPTIONS,
+        added=deconvnet.ADDED,
+    ),
+    "deeplab_largefov_vgg16": PixelNetwork(
+        deeplab.build_deeplab_largefov_vgg16,
+        ancestor="vgg16",
+        adapt=deeplab.adapt_to_deeplab,
+        options=deeplab.OPTIONS,
+        added=deeplab.ADDED,
+    ),
+    "conv_deconv": PixelNetwork(conv_deconv.build_conv_deconv, options=conv_deconv.OPTIONS),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from weakseg.errors import ModelError
+from weakseg.models.pixel.checks import check_width
 
 STRIDE = 32
 POOLS = (4, 9, 16, 23, 30)  # indices of pool1 to pool5 in `vgg_features`
@@ -14,14 +14,8 @@ FC_HELP = "channels of fc6 and fc7 (default: 4096 x width; ImageNet weights fit 
 
 
 def scale_channels(channels: int, width: float) -> int:
-    """Channels at this width, in steps of 8 and at least 8.
-
-    Raises:
-        ModelError: width is no number above 0, or above 4.
-    """
-    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= 4:
-        raise ModelError(f"width = {width!r}: give a number above 0, at most 4; 1 is VGG16 itself.")
-    return max(8, 8 * round(channels * width / 8))
+    """Channels at this width, in steps of 8 and at least 8. Raises: ModelError: see `check_width`."""
+    return max(8, 8 * round(channels * check_width(width) / 8))
 
 
 def vgg_features(width: float = 1.0, *, batch_norm: bool = False) -> nn.Sequential:
@@ -40,9 +34,9 @@ def initialise(part: nn.Module) -> None:
             zero_bias(layer)
 
 
-def score_layer(channels: int, outputs: int, *, zero: bool = False) -> nn.Conv2d:
-    """1 x 1 convolution from features to logits, near zero; all zeros on request."""
-    layer = nn.Conv2d(channels, outputs, 1)
+def score_layer(channels: int, outputs: int, *, kernel: int = 1, zero: bool = False) -> nn.Conv2d:
+    """Convolution from features to logits, near zero; all zeros on request."""
+    layer = nn.Conv2d(channels, outputs, kernel, padding=kernel // 2)
     nn.init.normal_(layer.weight, std=0.0 if zero else 0.01)
     zero_bias(layer)
     return layer
