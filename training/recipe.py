@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from weakseg.errors import WeaksegError
 
@@ -126,6 +126,13 @@ class Recipe(BaseModel):
             if isinstance(values, dict) and isinstance(values.get(name), (int, float)):
                 values = {**values, name: (values[name],) * count}
         return values
+
+    @field_validator("crop", "resize", "zoom", "paste_objects", "paste_size")
+    @classmethod
+    def _least_comes_first(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and bounds[0] > bounds[1]:
+            raise ValueError("the least comes first, then the largest")
+        return bounds
 
     @property
     def multi_label(self) -> bool:
