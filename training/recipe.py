@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from weakseg.errors import WeaksegError
 
@@ -69,6 +69,19 @@ class Recipe(BaseModel):
     )
     masks_dir: str | None = Field(None, description="folder to take the masks from, instead of the data set's own")
     backgrounds: str | None = Field(None, description="of pasted: folder of photos to paste on")
+    white_threshold: float = Field(5.0, gt=0, description="on white: least difference from the background, of 255")
+    white_holes: float = Field(0.01, ge=0, lt=1, description="... holes up to this share of the object are filled")
+    white_specks: float = Field(0.01, ge=0, lt=1, description="... parts up to this share of it are removed")
+    white_shadows: bool = Field(True, description="... a soft shadow below the object is left out")
+    paste_objects: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] = Field(
+        (1, 1), description="pasted: least and largest number of objects in a scene"
+    )
+    paste_size: Range = Field(
+        (0.3, 1.0), description="... an object's longer side, as a share of the scene's shorter one"
+    )
+    paste_turn: float = Field(20.0, ge=0, le=180, description="... turned by at most so many degrees to either side")
+    paste_outside: float = Field(0.2, ge=0, lt=1, description="... largest share that may be out of the picture")
+    paste_light: float = Field(0.3, ge=0, le=1, description="... how far objects take on their scene's light, at most")
     cache: bool = Field(False, description="keep decoded photos and masks in memory, for small data sets")
     limit: int | None = Field(None, ge=2, description="only so many photos of each split, for a quick try")
     input_hw: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = Field(
@@ -131,6 +144,13 @@ class Recipe(BaseModel):
         if self.resize is not None and self.learns_masks:
             raise ValueError("resize is for classifiers; masks are scaled by affine or crop")
         return self
+
+    @field_validator("crop", "resize", "zoom", "paste_objects", "paste_size")
+    @classmethod
+    def _least_comes_first(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and bounds[0] > bounds[1]:
+            raise ValueError("the least comes first, then the largest")
+        return bounds
 
     @property
     def multi_label(self) -> bool:

@@ -118,8 +118,8 @@ class Pixels(Task):
     FCN paper (Long, Shelhamer & Darrell, CVPR 2015), section 4.3; there summed over pixels, here their mean.
 
     Args:
-        dice: Weight of the soft Dice loss, 1 - 2 |p t| / (|p| + |t|), mean over all classes and the background (Milletari
-            et al., 3DV 2016, with |p| instead of |p^2|): it does not drown small objects in background.
+        dice: Weight of the soft Dice loss, 1 - 2 |p t| / (|p| + |t|), mean over all classes and the background
+            (Milletari et al., 3DV 2016, with |p| instead of |p^2|): it does not drown small objects.
     """
 
     watched = "mean_iu"

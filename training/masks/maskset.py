@@ -40,7 +40,7 @@ class MaskSet(Dataset[Batch]):
         return Batch(image, targets, torch.tensor(pick.counts))
 
     def show(self, number: int) -> tuple[Rgb, Tensor, Tensor]:
-        """A photo (H, W, 3), the network's input (3, h, w) uint8 that measurements make of it, and its target (h, w)."""
+        """A photo (H, W, 3), the input (3, h, w) uint8 that measurements make of it, and its target (h, w)."""
         masked = self.photos[number].read(None)
         return masked.rgb, *self._to_input(masked, None)
 

@@ -1,4 +1,4 @@
-"""Which photos with masks there are: VOC's layout, folders of images and masks, photos on white."""
+"""Which photos with masks there are: VOC's layout, folders of images and masks; what is made from photos alone."""
 
 from __future__ import annotations
 
@@ -10,28 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from training.labels import PHOTO_SUFFIXES, hold_out, limit_photos
+from training.labels import PHOTO_SUFFIXES, limit_photos
 from training.masks.coding import BACKGROUND, VOID_NAME, Coding, code_colours, code_values, read_values
+from training.masks.layout import IMAGES, MASKS, MaskedSplits, describe, list_files, name_below, read_list, split_names
+from training.masks.made import read_pasted, read_white
 from training.masks.sources import FileSource, Kept, MaskedPhoto
 from training.recipe import Recipe
 from weakseg.errors import DataError
 from weakseg.evaluation.voc import YEAR_FOLDER
 from weakseg.voc import VOC_CLASSES, VOID
 
-IMAGES, MASKS = "images", "masks"
 MASK_SUFFIXES = {".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff"}
 TWO_VALUED = {0, VOID}
-
-
-@dataclass(frozen=True, slots=True)
-class MaskedSplits:
-    """The photos to learn from and those to measure on, with their masks."""
-
-    train: tuple[MaskedPhoto, ...]
-    val: tuple[MaskedPhoto, ...]
-    classes: tuple[str, ...]  # C foreground classes: class c is c + 1 in the targets
-    description: dict[str, Any]  # plain values, for the checkpoint
-    remarks: tuple[str, ...] = ()  # what a person should know about the choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +41,7 @@ def read_masked_splits(root: Path, recipe: Recipe) -> MaskedSplits:
     Args:
         root: ``voc_masks``: holds VOCdevkit/VOC2012, or is that folder. ``masks``: holds folders ``images`` and
             ``masks`` with files of equal names, and, if wanted, ``train.txt`` and ``val.txt`` with a name a line.
+            ``white`` and ``pasted``: see `training.masks.made`.
     Raises:
         DataError: what is missing, and where; what the recipe does not say.
     """
@@ -75,7 +66,7 @@ def _read_voc(root: Path, recipe: Recipe) -> MaskedSplits:
     base = root / YEAR_FOLDER if (root / YEAR_FOLDER).is_dir() else root
     masks = _masks_folder(base / "SegmentationClass", recipe)
     train, val = (
-        [Pair(base / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png") for name in _read_list(path)]
+        [Pair(base / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png") for name in read_list(path)]
         for path in (
             base / "ImageSets/Segmentation" / f"{split}.txt" for split in (recipe.train_split, recipe.val_split)
         )
@@ -96,43 +87,9 @@ def _read_folders(root: Path, recipe: Recipe) -> MaskedSplits:
 
 def _pair_up(images: Path, masks: Path) -> dict[str, Pair]:
     """Name (path below the folder, without suffix) to the pair. Where there is no mask, one that does not exist."""
-    files = {_name(path, masks): path for path in list_files(masks, MASK_SUFFIXES)}
-    names = {_name(path, images): path for path in list_files(images, PHOTO_SUFFIXES)}
+    files = {name_below(masks, path): path for path in list_files(masks, MASK_SUFFIXES)}
+    names = {name_below(images, path): path for path in list_files(images, PHOTO_SUFFIXES)}
     return {name: Pair(path, files.get(name, masks / f"{name}.png")) for name, path in names.items()}
-
-
-def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
-
-
-def list_files(folder: Path, suffixes: set[str]) -> list[Path]:
-    """All files below a folder with one of these suffixes, sorted. Raises: DataError if there is no such folder."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is no folder.")
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
-
-
-def split_names(root: Path, found: dict[str, Pair], recipe: Recipe) -> Pairs:
-    """By ``train.txt`` and ``val.txt`` (named as the recipe's splits) where they exist, else by a hash of the name."""
-    lists = [root / f"{split}.txt" for split in (recipe.train_split, recipe.val_split)]
-    if not all(path.is_file() for path in lists):
-        return hold_out(list(found.values()), list(found), recipe.held_out)
-    train, val = ([_look_up(name, found, path) for name in _read_list(path)] for path in lists)
-    return train, val
-
-
-def _look_up(name: str, found: dict[str, Pair], listed: Path) -> Pair:
-    for known in (name, str(Path(name).with_suffix(""))):
-        if known in found:
-            return found[known]
-    raise DataError(f"{listed} names {name!r}, but there is no such photo in {listed.parent / IMAGES}.")
-
-
-def _read_list(path: Path) -> list[str]:
-    if not path.is_file():
-        raise DataError(f"No split {path.stem!r}: {path} does not exist.")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
 
 
 def _masks_folder(own: Path, recipe: Recipe) -> Path:
@@ -212,16 +169,9 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def describe(layout: str, root: Path, train: int, val: int, marks: Sequence[str]) -> dict[str, Any]:
-    """What a checkpoint says of its data; marks: a line for each photo that changes when its mask does."""
-    return {
-        "layout": layout,
-        "root": str(root),
-        "train": train,
-        "val": val,
-        "labels_sha256": hashlib.sha256("\n".join(marks).encode()).hexdigest(),
-        "remarks": [],
-    }
-
-
-_READERS: dict[str, Callable[[Path, Recipe], MaskedSplits]] = {"voc_masks": _read_voc, "masks": _read_folders}
+_READERS: dict[str, Callable[[Path, Recipe], MaskedSplits]] = {
+    "voc_masks": _read_voc,
+    "masks": _read_folders,
+    "white": read_white,
+    "pasted": read_pasted,
+}
