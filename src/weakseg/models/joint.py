@@ -13,6 +13,8 @@ Differences from the course project:
   kernel see the same means, so that they would learn the same weight, and blur the map.
 - Dropout before the class convolution, as the ancestors have it before their last layer.
 
+The dense MobileNetV2 costs 0.54 GFLOPs at 224 px instead of 0.30.
+
 Pinheiro & Collobert put several trained layers between the frozen convolutions and the class map, and compare classes
 at each position; here each class stands for itself, as photos show several.
 """
@@ -46,7 +48,7 @@ class Backbone:
 class JointNetwork(nn.Module):
     """Class maps, and class scores that are aggregated from them.
 
-    Input (B, 3, h, w) float32, normalised, any h and w from 63 on; output (B, C) logits.
+    Input (B, 3, h, w) float32, normalised, any h and w from 31 on; output (B, C) logits.
 
     Args:
         backbone: A name of ``BACKBONES``.
