@@ -3,15 +3,16 @@
 Pinheiro & Collobert, *From image-level to pixel-level labeling with convolutional networks* (CVPR 2015), as used by the
 course project on joint networks: with the class map s_c of a network (`weakseg.models.joint`) and its aggregation,
 
-    S_c = aggregate(s_c)       M_c(x, y) = max(s_c(x, y), 0)
+    S_c = aggregate(s_c)       M_c(x, y) = max(s_c(x, y) - f_c, 0)       f_c = 0, or a little below the highest cell
 
 Differences from the papers: the negative part of a map is removed and its maximum becomes 1, as in CAM; the paper takes
 a softmax over the classes at each position, and weighs it by the photo's scores. Cells are put where they lie in the
 photo (:mod:`weakseg.attribution.placement`).
 
 Differences from :mod:`weakseg.attribution.cam`: the bias of the class convolution is part of the map, so that 0 means
-"neither for nor against"; views are averaged, and cells placed, before the negative part is removed. Where the bias is
-below all of a map, nothing of it is left: ``floor="least"`` counts from its least cell instead.
+"neither for nor against"; views are averaged, and cells placed, before the negative part is removed. A map may then be
+negative everywhere, or positive by a rounding error: at least the upper ``least_share`` of its range is kept, because
+whoever asks for a class wants to know where it would be. Whether it is there, the score says.
 
 A group's map is the mean of its members' class maps, weighted as ``member_weighting`` says.
 """
@@ -19,7 +20,7 @@ A group's map is the mean of its members' class maps, weighted as ``member_weigh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -37,16 +38,17 @@ class JointSettings(GraphSettings):
     """What is decided at export. With several ``scales``, maps are averaged at the first view's map size.
 
     Args:
-        floor: What becomes 0: ``zero``, all that is not positive; ``least``, the least cell of each map.
+        least_share: Of each map's range, from its least to its highest cell, so much is above 0, at least; in [0, 1].
+            0: what is negative always goes; 1: it always stays. The default is a guess.
     """
 
     method: ClassVar[Method] = "joint"
-    floor: Literal["zero", "least"] = "zero"
+    least_share: float = 0.25
 
     def __post_init__(self) -> None:
         GraphSettings.__post_init__(self)  # super() does not work in a class with slots
-        if self.floor not in ("zero", "least"):
-            raise ModelError(f"floor = {self.floor!r}: give zero or least.")
+        if not 0 <= self.least_share <= 1:
+            raise ModelError(f"least_share = {self.least_share}: give a number from 0 to 1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,18 @@ class JointGraph(LabelGraph[Scored]):
         """(B, K, h', w'), the mean over the views, not negative."""
         maps = [mix_channels(wanted.mix, look.class_map) for look in looks]
         merged = merge_views(maps, [look.view for look in looks], self.grid, like=looks[0].class_map)
-        return set_floor(merged, self.settings.floor)
+        return lift_maps(merged, self.settings.least_share)
 
 
-def set_floor(maps: Tensor, floor: str) -> Tensor:
-    """Remove the negative part, or subtract the least cell of each map: (B, K, h', w'), not negative."""
-    return maps.relu() if floor == "zero" else maps - maps.amin((2, 3), keepdim=True)
+def lift_maps(maps: Tensor, least_share: float) -> Tensor:
+    """Remove the negative part, but for what belongs to the upper share of a map's range.
+
+    Args:
+        maps: (B, K, h', w').
+        least_share: In [0, 1].
+    Returns:
+        (B, K, h', w'), not negative.
+    """
+    highest, lowest = maps.amax((2, 3), keepdim=True), maps.amin((2, 3), keepdim=True)  # (B, K, 1, 1)
+    floor = (highest - least_share * (highest - lowest)).clamp(max=0)  # (B, K, 1, 1)
+    return (maps - floor).relu()
