@@ -24,8 +24,8 @@ VOCABULARY = Vocabulary(list("abcde"), {"pair": [1, 4]})
     ("network", "settings"),
     [
         ("joint_alexnet", JointSettings()),
-        ("joint_squeezenet1_1_lse", JointSettings(least_share=1.0)),
-        ("joint_mobilenet_v2_max", JointSettings(scales=(1.0, 0.5), flip=True)),
+        ("joint_squeezenet1_1_lse", JointSettings(least_share=1.0, scales=(1.0, 0.5), flip=True)),
+        ("joint_mobilenet_v2_max", JointSettings()),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
