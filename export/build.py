@@ -131,7 +131,7 @@ def find_handler(method: Method, given: Path | None = None) -> Path:
     Raises:
         ModelError: it is not there.
     """
-    handler = given or HANDLERS / ("cam_handler.py" if method == "cam" else "gradient_handler.py")
+    handler = given or HANDLERS / ("cam_handler.py" if method in ("cam", "joint") else "gradient_handler.py")
     if not handler.is_file():
         raise ModelError(f"There is no handler {handler}. Run from a checkout of weakseg, or give its path.")
     return handler

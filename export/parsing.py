@@ -68,5 +68,8 @@ def choose_settings(
 
 
 def default_name(network: str, method: Method) -> str:
-    """``squeezenet_saliency``, ``mobilenet_v2_dcsm``: without the default network's version number."""
+    """``squeezenet_saliency``, ``mobilenet_v2_dcsm``: without the default network's version number. A joint network's
+    own maps need no further name: ``joint_alexnet``."""
+    if method == "joint" and network.startswith("joint_"):
+        return network
     return f"{'squeezenet' if network == 'squeezenet1_1' else network}_{method}"

@@ -30,7 +30,7 @@ CARD_KEY = "weakseg"  # the card's section in TorchServe's model-config.yaml
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 
-Method = Literal["cam", "saliency", "guided", "dcsm", "gradcam", "layercam", "fusion"]
+Method = Literal["cam", "saliency", "guided", "dcsm", "gradcam", "layercam", "fusion", "joint", "pixels"]
 
 PAPER_THRESHOLDS = {GrabCutMode.PF_PB: 0.3, GrabCutMode.F_PF: 0.7, GrabCutMode.F_PB: 0.5}  # Table 1
 

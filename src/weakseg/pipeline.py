@@ -229,7 +229,7 @@ class Pipeline:
     @property
     def _pulls_back(self) -> bool:
         """Whether each label costs a backward pass."""
-        return self.card.method != "cam"
+        return self.card.method not in ("cam", "joint", "pixels")
 
     def _groups(self, plans: Iterable[tuple[int, Plan]]) -> list[list[int]]:
         """Indices of plans that share a forward pass, by input shape. Naked GrabCut is in no group.

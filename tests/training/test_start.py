@@ -45,6 +45,7 @@ def describe(weights: Path) -> None:
         ("alexnet", {"classifier.6.weight", "classifier.6.bias"}),
         ("alexnet_plus", {"classifier.prediction.weight", "classifier.prediction.bias"}),
         ("vgg16_fcn", {"head.weight", "head.bias"}),
+        ("joint_alexnet", {"class_convolution.weight", "class_convolution.bias"}),
         ("squeezenet1_1_linear", {"classifier.1.weight", "classifier.1.bias"}),
         ("mobilenet_v2", {"classifier.1.weight", "classifier.1.bias"}),
         ("densenet121", {"classifier.weight", "classifier.bias"}),
