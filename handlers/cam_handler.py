@@ -14,4 +14,4 @@ from weakseg.serving import ModelWorker
 class CamHandler(ModelWorker):
     """Maps from one forward pass."""
 
-    methods: ClassVar[tuple[Method, ...]] = ("cam",)
+    methods: ClassVar[tuple[Method, ...]] = ("cam", "joint")
