@@ -1,4 +1,4 @@
-"""One service for all end-to-end tests: the default model, and one with random weights whose classes are known."""
+"""One service for all end-to-end tests: the default models, and one with random weights whose classes are known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts.archives import default_models
 from tests.helpers.launcher import Launcher, free_ports, session_members
+
+MODELS = ",".join((*default_models(), "tiny_cam"))
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def service(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     launcher = Launcher(folder / "store", folder / "state", free_ports())
     launcher.store.mkdir()
     shutil.copy(tiny_archive, launcher.store)
-    started = launcher.run("--detach", "--models", "weakseg,tiny_cam")
+    started = launcher.run("--detach", "--models", MODELS)
     assert started.returncode == 0, started.stdout
     session = json.loads((launcher.state / "instance.json").read_text())["session"]
     yield Service(launcher, started.stdout, session)

@@ -101,12 +101,11 @@ def test_a_network_that_freezes_its_size_is_noticed(tmp_path: Path) -> None:
 
         def forward(self, images: Tensor) -> Tensor:
             size = [int(side) for side in images.shape[2:]]  # numbers, as tracing sees them
-            with torch.no_grad():
-                return nn.functional.interpolate(self.layer(images), size=size)
+            return nn.functional.interpolate(self.layer(images), size=size)
 
     torch.manual_seed(0)
+    graph = PixelGraph(Frozen(), "frozen", Vocabulary(["a", "b"]), **NORMALISATION)
     with pytest.warns(torch.jit.TracerWarning):
-        graph = PixelGraph(Frozen(), "frozen", Vocabulary(["a", "b"]), **NORMALISATION)
         exported = export(graph, tmp_path)
     with pytest.raises(ParityError, match="maps have shape"):
         check_parity(graph, **exported, hw=(50, 70))
