@@ -12,41 +12,21 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.build import build_archive
-from export.default_models import METHOD_FIELDS
 from tests.contract.test_cam_handler import Reply, Service, as_json, ask, form, load_service, raw, request
-from tests.helpers.pixel_networks import AS_IT_IS, OddsNet
-from weakseg.card import Weights
-from weakseg.models.pixel.load import PixelModel
-
-RED, GREEN, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 0)
+from tests.helpers.photos import BLACK
+from tests.helpers.photos import three_stripes as picture
+from tests.helpers.pixel_networks import build_odds_archive
 
 
 @pytest.fixture(scope="module")
 def pixel_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Red pixels are red by 0.6, green ones green by 0.75; black ones neither."""
-    weights = Weights(source="worked out on paper", licence="none", sha256="none")
-    model = PixelModel("odds", {}, OddsNet().eval(), ("red", "green"), AS_IT_IS, 128, weights)
-    folder = tmp_path_factory.mktemp("archives")
-    fields = {**METHOD_FIELDS["pixels"], "version": "3.2"}
-    return build_archive(model, name="colours", directory=folder, card_fields=fields).path
+    return build_odds_archive(tmp_path_factory.mktemp("archives"), name="colours")
 
 
 @pytest.fixture(scope="module")
 def service(pixel_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with load_service(pixel_archive, "pixel_handler", tmp_path_factory.mktemp("store")) as loaded:
         yield loaded
-
-
-def picture(width: int = 120, height: int = 80, *, right: tuple[int, int, int] = GREEN) -> bytes:
-    """Three stripes of equal width: red, black, and ``right``; PNG."""
-    stripes = [Image.new("RGB", (width // 3, height), colour) for colour in (RED, BLACK, right)]
-    whole = Image.new("RGB", (3 * (width // 3), height))
-    for place, stripe in enumerate(stripes):
-        whole.paste(stripe, (place * (width // 3), 0))
-    buffer = io.BytesIO()
-    whole.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def mask_of(reply: Reply) -> NDArray[np.uint8]:
