@@ -30,7 +30,7 @@ CARD_KEY = "weakseg"  # the card's section in TorchServe's model-config.yaml
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 
-Method = Literal["cam", "saliency", "guided", "dcsm", "gradcam", "layercam", "fusion", "joint", "pixels"]
+Method = Literal["cam", "joint", "saliency", "guided", "dcsm", "gradcam", "layercam", "fusion", "pixels"]
 
 PAPER_THRESHOLDS = {GrabCutMode.PF_PB: 0.3, GrabCutMode.F_PF: 0.7, GrabCutMode.F_PB: 0.5}  # Table 1
 
@@ -40,10 +40,15 @@ class _Strict(BaseModel):
 
 
 class Preprocessing(_Strict):
-    """How a photo becomes the network's input. Normalisation happens inside the graph, by mean and std below."""
+    """How a photo becomes the network's input. Normalisation happens inside the graph, by mean and std below.
+
+    Without ``max_side`` it is squashed to height x width. With it, it keeps its proportions, and height and width are
+    the size at which the export was compared and a worker warms up.
+    """
 
     height: int = Field(ge=16, description="h, pixels")
     width: int = Field(ge=16, description="w, pixels")
+    max_side: int | None = Field(None, ge=16, description="Long side of the input at most, pixels; none: squashed")
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
