@@ -1,5 +1,7 @@
 """Tiles over a picture: where they lie, what they weigh, and that nobody sees them in the result."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,7 +56,7 @@ def test_weights_sum_to_one_everywhere(height: int, width: int, tile_height: int
 def test_neighbours_share_a_quarter(whole: int, length: int) -> None:
     starts = Tiling.over((whole, 10), (length, 10)).tops
     assert starts[-1] + min(length, whole) == whole
-    assert all(after - before <= length * (1 - OVERLAP) + 1 for before, after in zip(starts, starts[1:], strict=False))
+    assert all(after - before <= length * (1 - OVERLAP) + 1 for before, after in itertools.pairwise(starts))
 
 
 @pytest.mark.parametrize("values_at_once", [1, 2**23])

@@ -15,6 +15,7 @@ from weakseg.refine.gaussian import blur_map, smooth_map
 from weakseg.types import Maps
 
 Layer = NDArray[np.float32]  # (H, W)
+Share = tuple[Layer, Layer]
 
 _TINY = np.float32(1e-12)
 
@@ -30,8 +31,8 @@ class Claims(Protocol):
         """A map of the photo to the bench, confined to the box if there is one: (h', w') to (Hb, Wb)."""
         ...
 
-    def share(self, layers: Iterable[Layer], labels: int, rest: Callable[[], Layer], /) -> Iterable[Layer]:
-        """What is cut at the threshold, of each layer; where several are above it, the highest wins.
+    def share(self, layers: Iterable[Layer], labels: int, rest: Callable[[], Layer], /) -> Iterable[Share]:
+        """Of each layer, what is cut at the threshold, and what decides where several are above it: the highest wins.
 
         Args:
             labels: How many layers there are.
@@ -59,8 +60,8 @@ class MapClaims:
     def take(self, bench: Bench, class_map: Layer) -> Layer:
         return bench.take(class_map)
 
-    def share(self, layers: Iterable[Layer], _labels: int, _rest: Callable[[], Layer], /) -> Iterable[Layer]:
-        return layers
+    def share(self, layers: Iterable[Layer], _labels: int, _rest: Callable[[], Layer], /) -> Iterable[Share]:
+        return share_alike(layers)
 
     def weights(self, scores: Sequence[float]) -> list[float]:
         return [max(score, LEAST_SCORE) for score in scores]
@@ -84,9 +85,9 @@ class ProbabilityClaims:
     def take(self, bench: Bench, class_map: Layer) -> Layer:
         return bench.take(class_map, stretches=False)
 
-    def share(self, layers: Iterable[Layer], labels: int, rest: Callable[[], Layer], /) -> Iterable[Layer]:
-        """p_k / (p_k + rest), which is at least t where p_k (1 - t) >= rest t, and highest where p_k is."""
-        return layers if labels == 1 else _against(layers, rest())
+    def share(self, layers: Iterable[Layer], labels: int, rest: Callable[[], Layer], /) -> Iterable[Share]:
+        """p_k / (p_k + rest), which is at least t where p_k (1 - t) >= rest t; and p_k."""
+        return share_alike(layers) if labels == 1 else _share_against(layers, rest())
 
     def weights(self, scores: Sequence[float]) -> list[float]:
         return [1.0] * len(scores)
@@ -109,6 +110,11 @@ def remainder(maps: Maps) -> Layer:
     return np.asarray(np.maximum(1 - maps.sum(axis=0), 0), np.float32)
 
 
-def _against(layers: Iterable[Layer], rest: Layer) -> Iterator[Layer]:
-    for layer in layers:
-        yield layer / np.maximum(layer + rest, _TINY)  # (H, W)
+def share_alike(layers: Iterable[Layer]) -> Iterator[Share]:
+    """One and the same layer is cut and decides."""
+    return ((layer, layer) for layer in layers)
+
+
+def _share_against(layers: Iterable[Layer], rest: Layer) -> Iterator[Share]:
+    """Where the rest is next to nothing, all shares are 1: they do not say which label is more probable."""
+    return ((layer / np.maximum(layer + rest, _TINY), layer) for layer in layers)

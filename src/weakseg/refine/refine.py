@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from weakseg.card import Settings, Sides
 from weakseg.options import GrabCutEngine
 from weakseg.refine.bench import Bench
-from weakseg.refine.claims import MAPS, Claims, remainder
+from weakseg.refine.claims import MAPS, Claims, Share, remainder, share_alike
 from weakseg.refine.crf import PosedCrf, find_engine
 from weakseg.refine.densecrf.problem import CrfProblem
 from weakseg.refine.grabcut import SeedMap, box_seeds, can_cut, confine_to_box, cut, digitise_map
@@ -111,32 +111,32 @@ class Refinement:
     def _label(self, solution: NDArray[np.float32] | None) -> tuple[LabelMap, tuple[str, ...]]:
         """(Hb, Wb) labels on the bench of the last step, and warnings."""
         if self._posed is None or solution is None:
-            layers = self._claims.share(self._layers, len(self._names), self._make_rest)
-            return self._overlay(layers, self._claims.weights(self._scores))
+            shares = self._claims.share(self._layers, len(self._names), self._make_rest)
+            return self._overlay(shares, self._claims.weights(self._scores))
         probs = self._posed.spread(solution)  # (K + 1, Hb, Wb)
         if self._settings.refine.cuts:
-            return self._overlay(probs[1:], [1.0] * len(self._names))
+            return self._overlay(share_alike(probs[1:]), [1.0] * len(self._names))
         return _most_probable(probs), ()
 
-    def _overlay(
-        self, layers: Iterable[NDArray[np.float32]], weights: Sequence[float]
-    ) -> tuple[LabelMap, tuple[str, ...]]:
+    def _overlay(self, shares: Iterable[Share], weights: Sequence[float]) -> tuple[LabelMap, tuple[str, ...]]:
         """Each layer's mask on its own; where masks overlap, the higher value x weight wins. And the warnings.
 
         Args:
-            layers: K of (Hb, Wb) in [0, 1]: maps, or a CRF's probabilities.
+            shares: K of (Hb, Wb) in [0, 1]: maps, probabilities, or those of a CRF. What is cut, and what decides.
             weights: (K).
         """
         label_map = np.zeros(self._cut_bench.hw, np.uint8)
         highest = np.zeros(self._cut_bench.hw, np.float32)
         warnings: list[str] = []
-        for value, (taken, weight, name) in enumerate(zip(layers, weights, self._names, strict=True), start=1):
+        of_labels = zip(shares, weights, self._names, strict=True)
+        for value, ((taken, deciding), weight, name) in enumerate(of_labels, start=1):
             layer = self._cut_bench.take_over(taken)  # (Hc, Wc)
             mask, warning = self._cut_one(layer)
             warnings += [f"{name}: {warning}"] if warning else []
             if len(self._names) == 1:
                 return mask.view(np.uint8), tuple(warnings)
-            claim = layer * np.float32(weight)  # (Hc, Wc)
+            decides = layer if deciding is taken else self._cut_bench.take_over(deciding)
+            claim = decides * np.float32(weight)  # (Hc, Wc)
             wins = mask & (claim >= highest)
             np.copyto(label_map, value, where=wins)
             np.copyto(highest, claim, where=wins)
