@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,11 +59,12 @@ class ConvDeconv(nn.Module):
         features = standardise_images(images) if self.standardise else images  # (B, 3, h, w)
         features = pad_to_multiple(features, self.total_stride)
         notes: list[tuple[Tensor, Tensor | None]] = []  # what each stage read, and its pooling's indices
-        for stage in self.stages:
+        stages = cast("Sequence[Stage]", self.stages)
+        for stage in stages:
             read = features
             features, indices = stage.encode(read)
             notes.append((read, indices))
-        for stage, (read, indices) in zip(reversed(self.stages), reversed(notes), strict=True):
+        for stage, (read, indices) in zip(reversed(stages), reversed(notes), strict=True):
             features = stage.decode(features, read, indices)
         return crop_to(features, images)  # (B, outputs, h, w)
 
