@@ -108,11 +108,15 @@ class ConvolutionStage(Stage):
         self.initialise()
 
     def initialise(self) -> None:
-        """He's initialisation, which keeps signals alive: the same in the mirror, whose cells hear fewer others."""
+        """He's initialisation, which keeps signals alive: the same in the mirror, whose cells hear fewer others.
+
+        A tenth of it before the logits: skips add up there, and a sure guess is a bad one to begin with.
+        """
         area = self.convolution.weight[0, 0].numel()
         nn.init.normal_(self.convolution.weight, std=sqrt(2 / (area * self.convolution.in_channels)))
         if self.mirror_weight is not None:
-            nn.init.normal_(self.mirror_weight, std=sqrt(2 * self.stride**2 / (area * len(self.mirror_weight))))
+            scale = sqrt(2 * self.stride**2 / (area * len(self.mirror_weight)))
+            nn.init.normal_(self.mirror_weight, std=0.1 * scale if self.last else scale)
         for bias in (self.convolution.bias, self.mirror_bias):
             if bias is not None:
                 nn.init.zeros_(bias)
