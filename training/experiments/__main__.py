@@ -31,7 +31,10 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default="runs/PLAN")] = None,
     only: Annotated[str | None, typer.Option(help="Rows to train, comma separated.", show_default="all")] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A recipe's field, in every row.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="A recipe's field, in every row that does not set it itself."
+        ),
     ] = None,
 ) -> None:
     """Train the rows of a table, one after the other, and write the table.

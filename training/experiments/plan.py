@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +42,18 @@ class Plan(_Strict):
     rows: tuple[Row, ...]
 
     def recipe_of(self, row: Row, data: Path, out: Path, more: Sequence[str] = ()) -> Recipe:
-        """The recipe of a row; ``more`` are changes of all rows, as ``threads=1``.
+        """The recipe of a row; ``more`` are changes of all rows, as ``threads=1``, unless a row has its own.
 
         Raises:
             RecipeError: see `read_recipe`.
         """
-        changes = {**self.changes, **row.changes}
-        spelt = [f"{name}={json.dumps(value)}" for name, value in changes.items()]  # JSON is YAML
-        spelt = [text.replace(OUT, str(out)).replace(DATA, str(data)) for text in spelt]
-        return read_recipe(row.recipe or self.recipe, [*spelt, *more])
+        spelt = [*_spell(self.changes), *more, *_spell(row.changes)]
+        placed = [text.replace(OUT, str(out)).replace(DATA, str(data)) for text in spelt]
+        return read_recipe(row.recipe or self.recipe, placed)
+
+
+def _spell(changes: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={json.dumps(value)}" for name, value in changes.items()]  # JSON is YAML
 
 
 def read_plan(name: str) -> Plan:
