@@ -59,7 +59,8 @@ def export(
         str | None,
         typer.Option(
             help="A torchvision classifier (squeezenet1_1, resnet50, vgg16, mobilenet_v2 ...), or `alexnet_plus`, "
-            "`vgg16_fcn`, `demo`. `cam` needs one that ends in global average pooling and one linear or 1x1 layer.",
+            "`vgg16_fcn`, `joint_mobilenet_v2`, `demo` ... `cam` needs one that ends in global average pooling and one "
+            "linear or 1x1 layer, `joint` one that makes class maps by itself.",
             show_default="what a checkpoint of `python -m training` says, else squeezenet1_1",
             rich_help_panel=NETWORK,
         ),
@@ -68,7 +69,7 @@ def export(
         MethodName | None,
         typer.Option(
             help="How maps are made: cam (from the last feature map), saliency, guided, dcsm, gradcam, layercam or "
-            "fusion (both).",
+            "fusion (both), joint (the network's own class maps).",
             metavar="NAME",
             show_default="the preset's, else cam",
             rich_help_panel=MAPS,

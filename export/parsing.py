@@ -98,8 +98,8 @@ def refuse_flags(reason: str, given: Mapping[str, Any]) -> None:
 def default_name(network: str, method: Method) -> str:
     """``squeezenet_saliency``, ``mobilenet_v2_dcsm``: without the default network's version number.
 
-    A network that labels pixels makes its maps in one way only: ``fcn8s_vgg16``.
+    Networks with maps of their own need no further name: ``joint_alexnet``, ``fcn8s_vgg16``.
     """
-    if method == "pixels":
+    if method == "pixels" or (method == "joint" and network.startswith("joint_")):
         return network
     return f"{'squeezenet' if network == 'squeezenet1_1' else network}_{method}"

@@ -97,8 +97,8 @@ def read_checkpoint(checkpoint: Path, report: Report, *, method: str | None) -> 
     """Load a checkpoint of ours; nothing is exported yet.
 
     Args:
-        method: How maps are made; none: class activation maps where the network ends as they need, else saliency. A
-            network that labels pixels takes none.
+        method: How maps are made; none: the network's own class maps, else class activation maps where it ends as
+            they need, else saliency. A network that labels pixels takes none.
     Raises:
         ModelError: no checkpoint of ours, an unknown method, or one that does not suit the network.
     """
@@ -157,6 +157,10 @@ def ensure_trained(trained: Trained, store: Path, report: Report) -> None:
 
 
 def _suitable_method(classifier: Classifier, report: Report) -> str:
+    from weakseg.models.class_map import has_class_map
+
+    if has_class_map(classifier.model):
+        return "joint"
     try:
         classifier.split  # noqa: B018  (cut where it is first asked for)
     except UnsupportedNetworkError as error:

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.contract.test_cam_handler import Reply, Service, as_json, ask, form, load_service, raw, request
 from tests.helpers.photos import BLACK
 from tests.helpers.photos import three_stripes as picture
-from tests.helpers.pixel_networks import build_odds_archive
+from tests.helpers.pixel_checkpoints import build_odds_archive
 
 
 @pytest.fixture(scope="module")

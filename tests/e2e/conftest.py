@@ -12,7 +12,7 @@ import pytest
 
 from scripts.archives import default_models
 from tests.helpers.launcher import Launcher, free_ports, session_members
-from tests.helpers.pixel_networks import build_odds_archive
+from tests.helpers.pixel_checkpoints import build_odds_archive
 
 MODELS = ",".join((*default_models(), "tiny_cam", "tiny_pixels"))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from export.onnx import export_onnx
 from export.parity import TOLERANCE, check_parity, compare, find_example_size, parity_query, run_eager
 from export.torchscript import example_inputs, export_torchscript
-from tests.helpers.pixel_networks import StridedNet
+from tests.helpers.pixel_checkpoints import StridedNet
 from tests.helpers.queries import ask
 from weakseg.attribution.pixels import PixelGraph, PixelSettings
 from weakseg.errors import ParityError

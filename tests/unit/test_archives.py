@@ -17,7 +17,7 @@ from export.archive import write_archive
 from scripts import archives, launcher, torchserve
 from scripts.launcher import app
 from tests.helpers.fakes import make_card
-from tests.helpers.pixel_networks import know_strided, write_checkpoint
+from tests.helpers.pixel_checkpoints import know_strided, write_checkpoint
 from weakseg.errors import ModelError, WeightsUnavailableError
 from weakseg.models import classifier
 from weakseg.models.classifier import build_network

@@ -68,8 +68,8 @@ def _render(archive: Archive) -> str:
 def _render_preprocessing(card: ModelCard) -> str:
     settings = card.preprocessing
     size = f"{settings.width} x {settings.height} px"
-    if settings.max_side:
-        size = f"long side at most {settings.max_side} px, proportions kept (compared at {size})"
+    if settings.max_side is not None:
+        size = f"long side {settings.max_side} px at most, proportions kept; tiles of {size}"
     return f"{size}, mean {settings.mean}, std {settings.std}"
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.helpers.pixel_networks import OddsNet, StridedNet
+from tests.helpers.pixel_checkpoints import OddsNet, StridedNet
 from tests.helpers.queries import as_tensors, ask
 from weakseg.attribution.pixels import PixelGraph, PixelSettings, average_windows
 from weakseg.errors import ModelError

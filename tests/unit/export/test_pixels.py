@@ -15,7 +15,7 @@ from export.__main__ import app
 from export.build import build_archive
 from export.default_models import METHOD_FIELDS
 from tests.helpers.fakes import make_card
-from tests.helpers.pixel_networks import know_strided, strided_model, write_checkpoint
+from tests.helpers.pixel_checkpoints import know_strided, strided_model, write_checkpoint
 from tests.helpers.queries import ask
 from tests.helpers.tiny_networks import RedGreenNet
 from weakseg.archive import open_archive, read_config

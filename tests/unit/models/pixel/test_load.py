@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers.pixel_networks import StridedNet, know_strided, write_checkpoint
+from tests.helpers.pixel_checkpoints import StridedNet, know_strided, write_checkpoint
 from weakseg.errors import ModelError, UnsupportedNetworkError
 from weakseg.models.checkpoint import read_metadata
 from weakseg.models.classifier import build_network, load_classifier
