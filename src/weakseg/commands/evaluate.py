@@ -168,7 +168,7 @@ def evaluate(
             raise typer.BadParameter("--over, --others, --sweep and --gallery go with --voc.")
         _evaluate_folders(images=images, masks=masks, names=names, void=void, **common)
         return
-    if not (images is masks is names is void is None):
+    if any(given is not None for given in (images, masks, names, void)):
         raise typer.BadParameter("--images, --masks, --list and --void do not go with --voc.")
     with explained():
         from weakseg.evaluation.run import Order, run  # here, as PyTorch takes seconds to import
