@@ -31,9 +31,7 @@ Names = Annotated[
 ]
 Void = Annotated[
     int | None,
-    typer.Option(
-        min=0, max=255, help="Value of --masks that counts nowhere.", show_default="255; with one class none does"
-    ),
+    typer.Option(help="Value of --masks that counts nowhere.", show_default="255; with one class none does"),
 ]
 Others = Annotated[
     str | None,

@@ -78,6 +78,8 @@ def run_folders(order: FolderOrder, say: Callable[[str], None]) -> Document:
     model = find_archive(order.model, order.store)
     card = open_archive(model).card
     _check(card)
+    if order.void is not None and not 0 <= order.void <= 255:
+        raise DataError(f"--void {order.void}: values of masks are 0 to 255.")
     void = VOID if order.void is None and len(card.classes) > 1 else order.void
     samples = read_folders(order.images, order.masks, order.names, classes=len(card.classes), void=void)[:: order.every]
     plan = Plan(card.classes, order.options, order.refines)

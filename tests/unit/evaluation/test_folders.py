@@ -149,6 +149,8 @@ def test_models_that_cannot_be_measured_so() -> None:
         measure(options={"refine": "auto"})
     with pytest.raises(OptionValueError, match="threshold"):
         measure(options={"threshold": "high"})
+    with pytest.raises(DataError, match="--void 256"):
+        measure(void=256)
     write_colour_archive(Path("store/colours.mar"))
     with pytest.raises(DataError, match="Measure this one with --voc"):
         measure()
