@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,6 +16,8 @@ from training.recipe import Recipe
 from weakseg.errors import DataError
 from weakseg.evaluation.voc import YEAR_FOLDER
 from weakseg.voc import VOC_CLASSES
+
+Item = TypeVar("Item")
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
@@ -50,6 +52,8 @@ def read_splits(root: Path, recipe: Recipe) -> Splits:
         DataError: what is missing, and where.
     """
     layout = _recognise(root) if recipe.format == "auto" else recipe.format
+    if layout not in _READERS:
+        raise DataError(f"format = {layout!r} has masks, not labels of photos: set task=pixels, or another format.")
     train, val = _READERS[layout](root, recipe)
     found = sorted({label for photo in (*train, *val) for label in photo.labels})
     classes = recipe.classes or (VOC_CLASSES if layout == "voc" else tuple(found))
@@ -57,7 +61,7 @@ def read_splits(root: Path, recipe: Recipe) -> Splits:
     splits = Splits(tuple(train), tuple(val), classes, {})
     if not recipe.multi_label:
         splits = _keep_single(splits)
-    splits = replace(splits, train=_limit(splits.train, recipe), val=_limit(splits.val, recipe))
+    splits = replace(splits, train=limit_photos(splits.train, recipe), val=limit_photos(splits.val, recipe))
     for name, photos in (("train", splits.train), ("val", splits.val)):
         if not photos:
             raise DataError(f"{root} has no photos for {name}.")
@@ -131,7 +135,7 @@ def _read_folders(root: Path, recipe: Recipe) -> tuple[list[Photo], list[Photo]]
     if (root / recipe.train_split).is_dir() and (root / recipe.val_split).is_dir():
         return list(_walk(root / recipe.train_split)), list(_walk(root / recipe.val_split))
     photos = list(_walk(root))
-    return _hold_out(photos, [str(photo.path.relative_to(root)) for photo in photos], recipe.held_out)
+    return hold_out(photos, [str(photo.path.relative_to(root)) for photo in photos], recipe.held_out)
 
 
 def _walk(root: Path) -> Iterator[Photo]:
@@ -147,7 +151,7 @@ def _read_csv(path: Path, recipe: Recipe) -> tuple[list[Photo], list[Photo]]:
         raise DataError(f"{path} has no column {sorted(missing)[0]!r}. Its first line must name path,labels[,split].")
     photos = [_photo_of(row, path, line) for line, row in rows]
     if "split" not in columns:
-        return _hold_out(photos, [row["path"] for _, row in rows], recipe.held_out)
+        return hold_out(photos, [row["path"] for _, row in rows], recipe.held_out)
     splits = [row["split"] for _, row in rows]
     train, val = (
         [photo for photo, split in zip(photos, splits, strict=True) if split == name]
@@ -174,14 +178,15 @@ def _photo_of(row: dict[str, str], table: Path, line: int) -> Photo:
     return Photo(table.parent / row["path"], labels)
 
 
-def _hold_out(photos: list[Photo], names: list[str], share: float) -> tuple[list[Photo], list[Photo]]:
+def hold_out(photos: Sequence[Item], names: Sequence[str], share: float) -> tuple[list[Item], list[Item]]:
     """Train and val by a hash of each photo's name: adding photos moves none from one to the other."""
-    marks = [_fraction(name) < share for name in names]
+    marks = [fraction(name) < share for name in names]
     train = [photo for photo, held in zip(photos, marks, strict=True) if not held]
     return train, [photo for photo, held in zip(photos, marks, strict=True) if held]
 
 
-def _fraction(text: str) -> float:
+def fraction(text: str) -> float:
+    """A number in [0, 1) that looks random and depends on the text alone."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48
 
 
@@ -200,7 +205,8 @@ def _keep_single(splits: Splits) -> Splits:
     return replace(splits, remarks=tuple(remarks), **kept)
 
 
-def _limit(photos: tuple[Photo, ...], recipe: Recipe) -> tuple[Photo, ...]:
+def limit_photos(photos: tuple[Item, ...], recipe: Recipe) -> tuple[Item, ...]:
+    """As many as ``recipe.limit`` wants, in their order, chosen by its seed."""
     if recipe.limit is None or recipe.limit >= len(photos):
         return photos
     picked = np.random.default_rng(recipe.seed).permutation(len(photos))[: recipe.limit]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
 from training.labels import Photo
 from training.recipe import Recipe
+from training.variation import build_variation, vary
 from weakseg.card import Preprocessing
 from weakseg.codec.decode import decode_image
 from weakseg.errors import DataError, RequestError
@@ -70,23 +71,31 @@ class PhotoSet(Dataset[Batch]):
         """(C,) float32: 1 for every class that the photo shows."""
         return torch.tensor([float(name in photo.labels) for name in self.classes])
 
+    def show(self, number: int) -> tuple[Rgb, Tensor, Tensor]:
+        """A photo (H, W, 3), the network's input (3, h, w) uint8 that measurements make of it, and its target."""
+        rgb = read_photo(self.photos[number])
+        return rgb, squash(rgb, self.recipe.input_hw), self.target(self.photos[number])
+
     def _to_input(self, rgb: Rgb, seed: int | None) -> Tensor:
         if seed is None:
             return squash(rgb, self.recipe.input_hw)
         whole = self.recipe.crop is None
         image = squash(rgb, self.recipe.input_hw) if whole else torch.from_numpy(rgb).permute(2, 0, 1)  # (3, H, W)
-        with torch.random.fork_rng(devices=[]):  # the same picture whatever the number of workers and processes
-            torch.manual_seed(seed)
-            varied: Tensor = self._vary(image)  # (3, h, w)
+        varied: Tensor = vary(self._vary, seed, image)  # (3, h, w)
         return varied
 
 
 def read_photo(photo: Photo) -> Rgb:
     """(H, W, 3) uint8 RGB, upright. Raises: DataError naming the file."""
+    return read_pixels(photo.path)
+
+
+def read_pixels(path: Path) -> Rgb:
+    """(H, W, 3) uint8 RGB, upright. Raises: DataError naming the file."""
     try:
-        return decode_image(photo.path.read_bytes())
+        return decode_image(path.read_bytes())
     except (OSError, RequestError) as error:
-        raise DataError(f"{photo.path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def squash(rgb: Rgb, hw: tuple[int, int]) -> Tensor:
@@ -94,19 +103,6 @@ def squash(rgb: Rgb, hw: tuple[int, int]) -> Tensor:
     unused = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # normalisation happens on the batch, as in the exported graph
     image, _ = prepare(rgb, Preprocessing(height=hw[0], width=hw[1], mean=unused[0], std=unused[1]))
     return torch.from_numpy(image).permute(2, 0, 1)  # (3, h, w)
-
-
-def build_variation(recipe: Recipe) -> v2.Transform:
-    """The recipe's random changes of a photo (3, H, W) uint8, which end in the network's size."""
-    steps: list[v2.Transform] = [v2.Identity()]
-    if recipe.crop is not None:
-        steps.append(v2.RandomResizedCrop(recipe.input_hw, scale=recipe.crop, antialias=True))
-    if recipe.flip:
-        steps.append(v2.RandomHorizontalFlip())
-    if recipe.jitter:
-        strength = recipe.jitter
-        steps.append(v2.ColorJitter(strength, strength, strength))
-    return v2.Compose(steps)
 
 
 def load(photos: PhotoSet, picks: Sequence[Pick], *, even: bool) -> DataLoader[Batch]:

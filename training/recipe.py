@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from weakseg.errors import WeaksegError
 
 FOLDER = Path(__file__).parent / "recipes"
 Rgb = tuple[float, float, float]
 Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class RecipeError(WeaksegError):
@@ -26,9 +28,17 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # what is learned
-    network: str = Field(description="any torchvision classifier, alexnet_plus, vgg16_fcn, squeezenet1_1_linear, demo")
-    task: Literal["single_label", "multi_label"] = Field(
-        "multi_label", description="softmax over the classes, or a sigmoid for each"
+    network: str = Field(
+        description="any torchvision classifier, alexnet_plus, vgg16_fcn, squeezenet1_1_linear, joint_..., demo; with "
+        "task: pixels one of fcn8s_mobilenet_v2, conv_deconv ... (a wrong name lists them)"
+    )
+    network_options: dict[str, Any] = Field({}, description="of a pixel network, such as {width: 0.5}")
+    task: Literal["single_label", "multi_label", "pixels"] = Field(
+        "multi_label", description="softmax over the classes, a sigmoid for each, or a softmax in every pixel of a mask"
+    )
+    dice: float = Field(0.0, ge=0, description="of task: pixels: weight of the Dice loss beside the cross entropy")
+    max_side: int | None = Field(
+        None, ge=32, description="of task: pixels: long side at which photos are served; default: that of input_hw"
     )
     init: str = Field("imagenet", description="imagenet, random, or the path of a state dict or best.pt to start from")
     freeze: tuple[str, ...] = Field((), description="name prefixes of layers that stay as they are, [features.0]")
@@ -36,11 +46,43 @@ class Recipe(BaseModel):
         "batch", description="statistics of each batch, or kept as they are: small batches, folded initial weights"
     )
     # photos
-    format: Literal["auto", "voc", "folders", "csv"] = Field("auto", description="how --data is laid out")
+    format: Literal["auto", "voc", "folders", "csv", "voc_masks", "masks", "white", "pasted"] = Field(
+        "auto",
+        description="how --data is laid out; with masks: voc_masks, masks (folders images and masks), white (photos on "
+        "a white background) or pasted (such photos, pasted on backgrounds)",
+    )
     train_split: str = Field("train", description="VOC's list, subfolder or CSV split to learn from")
     val_split: str = Field("val", description="the same to measure on")
     held_out: float = Field(0.1, gt=0, lt=1, description="share to measure on, where folders or CSV have no splits")
     classes: tuple[str, ...] | None = Field(None, description="names in order; default: VOC's, else as found, sorted")
+    other_classes: Literal["background", "void"] = Field(
+        "background",
+        description="what pixels of a class that is not among classes become; void: not learned, not scored",
+    )
+    mask_values: dict[str, Byte] | None = Field(
+        None,
+        description="value of each class in grey and palette masks, {hair: 255}; background and void may be named; "
+        "default: 0 is background, 1 to C the classes, 255 void, but foreground where masks hold 0 and 255 alone",
+    )
+    mask_colours: dict[str, tuple[Byte, Byte, Byte]] | None = Field(
+        None, description="RGB of each class in colour masks, {hair: [255, 0, 0], background: [0, 0, 255]}"
+    )
+    masks_dir: str | None = Field(None, description="folder to take the masks from, instead of the data set's own")
+    backgrounds: str | None = Field(None, description="of pasted: folder of photos to paste on")
+    white_threshold: float = Field(5.0, gt=0, description="on white: least difference from the background, of 255")
+    white_holes: float = Field(0.01, ge=0, lt=1, description="... holes up to this share of the object are filled")
+    white_specks: float = Field(0.01, ge=0, lt=1, description="... parts up to this share of it are removed")
+    white_shadows: bool = Field(True, description="... a soft shadow below the object is left out")
+    paste_objects: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] = Field(
+        (1, 1), description="pasted: least and largest number of objects in a scene"
+    )
+    paste_size: Range = Field(
+        (0.3, 1.0), description="... an object's longer side, as a share of the scene's shorter one"
+    )
+    paste_turn: float = Field(20.0, ge=0, le=180, description="... turned by at most so many degrees to either side")
+    paste_outside: float = Field(0.2, ge=0, lt=1, description="... largest share that may be out of the picture")
+    paste_light: float = Field(0.3, ge=0, le=1, description="... how far objects take on their scene's light, at most")
+    cache: bool = Field(False, description="keep decoded photos and masks in memory, for small data sets")
     limit: int | None = Field(None, ge=2, description="only so many photos of each split, for a quick try")
     input_hw: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = Field(
         (224, 224), description="network input, height and width in pixels"
@@ -51,6 +93,14 @@ class Recipe(BaseModel):
     crop: Range | None = Field(None, description="random resized crop: least and largest share of the photo")
     flip: bool = Field(True, description="mirror every second photo")
     jitter: float = Field(0.0, ge=0, le=1, description="random brightness, contrast and saturation")
+    turn: float = Field(0.0, ge=0, le=180, description="affine: turn by at most so many degrees to either side")
+    shift: float = Field(0.0, ge=0, le=1, description="affine: move by at most this share of each side")
+    zoom: Range | None = Field(None, description="affine: scale by a factor of this range")
+    blur: float = Field(
+        0.0, ge=0, description="Gaussian blur of every second photo: largest sigma in pixels of input_hw"
+    )
+    noise: float = Field(0.0, ge=0, le=1, description="additive Gaussian noise: largest sigma, as a share of white")
+    dropout: float = Field(0.0, ge=0, le=1, description="blacken single pixels: largest share of them")
     resize: Range | None = Field(None, description="each batch resized by a random factor of this range")
     # steps
     epochs: int = Field(10, ge=1)
@@ -85,9 +135,30 @@ class Recipe(BaseModel):
                 values = {**values, name: (values[name],) * count}
         return values
 
+    @model_validator(mode="after")
+    def _fields_belong_to_the_task(self) -> Recipe:
+        of_pixels = ("network_options", "dice", "max_side")
+        sent = [name for name in of_pixels if getattr(self, name) != type(self).model_fields[name].default]
+        if sent and not self.learns_masks:
+            raise ValueError(f"{sent[0]} belongs to task: pixels, not to task: {self.task}")
+        if self.resize is not None and self.learns_masks:
+            raise ValueError("resize is for classifiers; masks are scaled by affine or crop")
+        return self
+
+    @field_validator("crop", "resize", "zoom", "paste_objects", "paste_size")
+    @classmethod
+    def _least_comes_first(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and bounds[0] > bounds[1]:
+            raise ValueError("the least comes first, then the largest")
+        return bounds
+
     @property
     def multi_label(self) -> bool:
         return self.task == "multi_label"
+
+    @property
+    def learns_masks(self) -> bool:
+        return self.task == "pixels"
 
 
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

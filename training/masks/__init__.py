@@ -1,0 +1,1 @@
+"""Photos with a class for every pixel: read, made from photos alone, varied together with them, and measured."""
