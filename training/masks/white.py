@@ -28,6 +28,7 @@ MEDIAN_PX = 5
 ALIKE = 0.2  # a pixel resembles its neighbours if it is nearer to them than this share of what sets them apart
 FRINGE = 0.4  # a pixel on the rim that differs less than this share of what lies behind it is mostly background
 EDGE_PX = 0.7  # sigma of the soft edge
+SPREAD_PX = 7  # holds all of the soft edge
 LEAST_COVER = 0.3  # below, a pixel's own colour is too uncertain
 
 
@@ -92,8 +93,15 @@ def cut_out(rgb: Rgb, settings: WhiteSettings = WhiteSettings()) -> Cutout:
         raise DataError("there is nothing but background in the photo.")
     cover = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), EDGE_PX)  # (H, W)
     colour, _ = measure_background(rgb)
-    own = colour + (rgb - colour) / np.maximum(cover, LEAST_COVER)[..., None]  # (H, W, 3)
-    return Cutout(_to_bytes(np.where(mask[..., None], own, rgb)), _to_bytes(cover * 255), mask)
+    own = np.clip(colour + (rgb - colour) / np.maximum(cover, LEAST_COVER)[..., None], 0, 255)  # (H, W, 3)
+    return Cutout(_to_bytes(_spread(own, mask)), _to_bytes(cover * 255), mask)
+
+
+def _spread(rgb: Floats, mask: Mask) -> Floats:
+    """Colours (H, W, 3) of a mask, carried on a little beyond it."""
+    weights = cv2.blur(mask.astype(np.float32), (SPREAD_PX, SPREAD_PX))[..., None]  # (H, W, 1)
+    around = cv2.blur((rgb * mask[..., None]).astype(np.float32), (SPREAD_PX, SPREAD_PX))
+    return np.where(mask[..., None], rgb, around / np.maximum(weights, 1e-6))
 
 
 def measure_background(rgb: Rgb) -> tuple[Floats, float]:
