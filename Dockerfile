@@ -40,7 +40,7 @@ COPY export export
 COPY handlers handlers
 COPY scripts scripts
 COPY training training
-# The default model; without a way to the weights it is the demonstration model, and every start tries them again.
+# The default models; without a way to its weights `weakseg` is the demonstration model, and every start tries them again.
 RUN python -m scripts.launcher --build-only
 COPY config.container.properties ./
 

@@ -24,6 +24,13 @@ SALIENCY = {
     "crf": ("Saliency Map + Tuned CRF", (0.32, 0.27, 0.51, 0.51, 0.39, 0.35)),
     "gaussian+crf": ("Saliency Map + Gaussian Denoising + Tuned CRF", (0.37, 0.28, 0.48, 0.48, 0.41, 0.35)),
 }
+# "Joint Segmentation and classification network-based methods" of the same; it has no CRF on joint maps.
+JOINT = {
+    "none": ("Joint Training Network", (0.55, 0.61, 0.53, 0.54, 0.54, 0.57)),
+    "gaussian": ("Joint Training Network + Gaussian Denoising", (0.58, 0.61, 0.54, 0.55, 0.56, 0.58)),
+    "crf": ("Joint Training Network + Tuned CRF", ()),
+    "gaussian+crf": ("Joint Training Network + Gaussian Denoising + Tuned CRF", ()),
+}
 # "Effect of subtraction" and "Comparison with previous works" of the DCSM slides: mean IU in percent.
 SUBTRACTION_WITH_CRF = {0: 38.2, 1: 42.2, 2: 43.5, 3: 44.1, 4: 44.2, 5: 44.0, 10: 43.7}
 SUBTRACTION_WITHOUT_CRF = {3: 40.5}
@@ -45,9 +52,19 @@ Out = Annotated[Path | None, typer.Option(help="Write the tables into this Markd
 
 @app.command()
 def saliency(results: Results, test_split: TestSplit = "val", out: Out = None) -> None:
-    """Precision, recall and F1 on train and test, by refinement: the course project's table, one for each model."""
+    """Precision, recall and F1 on train and test, by refinement: the course project's table, one for each model.
+
+    A joint network's results are set beside the paper's joint network.
+    """
     with explained():
         publish(make_saliency_tables(read_results(results), test_split), out)
+
+
+@app.command()
+def joint(results: Results, test_split: TestSplit = "val", out: Out = None) -> None:
+    """The same figures of saliency and joint networks in one table: each technique, and who does it."""
+    with explained():
+        publish([make_joint_table(read_results(results), test_split)], out)
 
 
 @app.command()
@@ -71,21 +88,44 @@ def read_results(paths: Iterable[Path]) -> list[Document]:
 
 
 def make_saliency_tables(documents: Sequence[Document], test_split: str) -> list[Table]:
+    models = _by_model(documents, test_split)
+    return [
+        Table(f"{model}: {_facts(splits)}", _saliency_rows(splits), f"Weights: {_weights(splits)}. {SALIENCY_NOTE}")
+        for model, splits in models.items()
+    ]
+
+
+def make_joint_table(documents: Sequence[Document], test_split: str) -> Table:
+    """One table of all models, technique by technique in the paper's order: saliency first, then joint networks."""
+    models = _by_model(documents, test_split)
+    rows = [{"Model": model, **row} for model, splits in models.items() for row in _saliency_rows(splits)]
+    titles = [title for title, _ in (*SALIENCY.values(), *JOINT.values())]
+    rows.sort(key=lambda row: titles.index(row["Technique"]))
+    weights = "; ".join(f"{model}: {_weights(splits)}" for model, splits in models.items())
+    facts = "; ".join(dict.fromkeys(_facts(splits) for splits in models.values()))
+    return Table(f"Saliency and joint networks: {facts}", rows, f"Weights: {weights}. {SALIENCY_NOTE}")
+
+
+def _by_model(documents: Sequence[Document], test_split: str) -> dict[str, dict[bool, Document]]:
+    """Model to its results on train (False) and test (True)."""
     models: dict[str, dict[bool, Document]] = defaultdict(dict)
     for document in documents:
         models[_model(document)][document["split"] == test_split] = document
-    return [_saliency_table(model, splits) for model, splits in models.items()]
+    return models
 
 
-def _saliency_table(model: str, splits: dict[bool, Document]) -> Table:
+def _facts(splits: dict[bool, Document]) -> str:
+    return ", ".join(f"{splits[key]['images']} photos of {splits[key]['split']}" for key in sorted(splits))
+
+
+def _saliency_rows(splits: dict[bool, Document]) -> list[Row]:
     train, test = (_by_refine(splits.get(is_test)) for is_test in (False, True))
-    rows = [
+    is_joint = next(iter(splits.values())).get("method") == "joint"
+    return [
         _saliency_row(title, train.get(refine), test.get(refine), paper)
-        for refine, (title, paper) in SALIENCY.items()
+        for refine, (title, paper) in (JOINT if is_joint else SALIENCY).items()
         if refine in train or refine in test
     ]
-    facts = ", ".join(f"{split['images']} photos of {split['split']}" for split in splits.values())
-    return Table(f"{model}: {facts}", rows, f"Weights: {_weights(splits)}. {SALIENCY_NOTE}")
 
 
 def _saliency_row(title: str, train: Document | None, test: Document | None, paper: Sequence[float]) -> Row:
@@ -94,8 +134,13 @@ def _saliency_row(title: str, train: Document | None, test: Document | None, pap
     for metric, words in (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1")):
         for split, found in (("Train", train), ("Test", test)):
             ours = None if found is None else found["known_tags"][metric]
-            row[f"{words} ({split})"] = f"{'–' if ours is None else f'{ours:.2f}'} ({next(figures):.2f})"
+            theirs = next(figures, None)
+            row[f"{words} ({split})"] = f"{_figure(ours)} ({_figure(theirs)})"
     return row
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def make_subtraction_tables(documents: Sequence[Document]) -> list[Table]:

@@ -10,19 +10,31 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from export.build import BuiltArchive, Serving, build_archive, default_batch_size, read_groups
+from export.build import BuiltArchive, Model, Serving, build_archive, default_batch_size, read_groups
 from export.default_models import METHOD_FIELDS, PRESETS
-from export.parsing import choose_settings, default_name, parse_hw, parse_names, parse_numbers, parse_rgb
+from export.parsing import (
+    change_settings,
+    choose_settings,
+    default_name,
+    parse_hw,
+    parse_names,
+    parse_numbers,
+    parse_rgb,
+    refuse_flags,
+)
 from export.steps import Steps
 from weakseg.attribution.methods import SETTINGS
+from weakseg.attribution.pixels import PixelSettings
 from weakseg.errors import WeaksegError
 from weakseg.fields import merge_fields, read_fields
-from weakseg.models.classifier import Classifier, load_classifier
+from weakseg.models.classifier import load_classifier
+from weakseg.models.pixel.load import is_pixel_checkpoint, load_pixel_model
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 console = Console(highlight=False)
 
 NETWORK, MAPS, SERVING = "The network", "How maps are made", "How it is served"
+LABELS_PIXELS = "{} holds a network that labels pixels; its checkpoint says which, and its maps are its probabilities."
 
 
 class Weighting(StrEnum):
@@ -47,7 +59,8 @@ def export(
         str | None,
         typer.Option(
             help="A torchvision classifier (squeezenet1_1, resnet50, vgg16, mobilenet_v2 ...), or `alexnet_plus`, "
-            "`vgg16_fcn`, `demo`. `cam` needs one that ends in global average pooling and one linear or 1x1 layer.",
+            "`vgg16_fcn`, `joint_mobilenet_v2`, `demo` ... `cam` needs one that ends in global average pooling and one "
+            "linear or 1x1 layer, `joint` one that makes class maps by itself.",
             show_default="what a checkpoint of `python -m training` says, else squeezenet1_1",
             rich_help_panel=NETWORK,
         ),
@@ -56,7 +69,7 @@ def export(
         MethodName | None,
         typer.Option(
             help="How maps are made: cam (from the last feature map), saliency, guided, dcsm, gradcam, layercam or "
-            "fusion (both).",
+            "fusion (both), joint (the network's own class maps).",
             metavar="NAME",
             show_default="the preset's, else cam",
             rich_help_panel=MAPS,
@@ -71,7 +84,8 @@ def export(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="Your own weights: a state dict (.pt, .pth). Replaces --weights.",
+            help="Your own weights: a state dict (.pt, .pth), or a checkpoint of `python -m training`. Replaces "
+            "--weights.",
             rich_help_panel=NETWORK,
         ),
     ] = None,
@@ -123,7 +137,11 @@ def export(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Network input, HxW pixels. Default: the preset's, else as trained.", rich_help_panel=MAPS),
+        typer.Option(
+            help="Network input, HxW pixels; of a network that labels pixels the size at which the export is compared "
+            "and workers warm up. Default: the preset's, else as trained.",
+            rich_help_panel=MAPS,
+        ),
     ] = None,
     positive_weights: Annotated[
         bool | None, typer.Option(help="Maps from the head's positive weights alone.", rich_help_panel=MAPS)
@@ -179,7 +197,9 @@ def export(
     workers: Annotated[int, typer.Option(help="Worker processes.", rich_help_panel=SERVING)] = 1,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Requests per batch, at most.", show_default="8; dcsm: 2", rich_help_panel=SERVING),
+        typer.Option(
+            min=1, help="Requests per batch, at most.", show_default="8; dcsm: 2; pixels: 4", rich_help_panel=SERVING
+        ),
     ] = None,
     max_batch_delay: Annotated[
         int, typer.Option(min=1, help="How long a batch waits to fill, ms.", rich_help_panel=SERVING)
@@ -200,7 +220,7 @@ def export(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the archive.", rich_help_panel=SERVING)] = Path("model_store"),
 ) -> None:
-    """Turn an image classifier into an archive that TorchServe and the `weakseg` command serve.
+    """Turn a network into an archive that TorchServe and the `weakseg` command serve.
 
     What makes the maps becomes part of the network's graph, backward passes included, as TorchScript and as ONNX. Both
     are compared with the network itself; if they disagree, no archive is written.
@@ -209,54 +229,56 @@ def export(
 
     **Your own classifier:** `python -m export --network mobilenet_v2 --checkpoint best.pth --classes names.txt
     --preset squeezenet_cam`
+
+    **A network that labels pixels:** `python -m export --checkpoint runs/shoes/best.pt --name shoes`
     """
     chosen = PRESETS[preset] if preset else None
     rgb_mean, rgb_std = (parse_rgb(text) if text else None for text in (mean, std))
     hw = parse_hw(size) if size else chosen and chosen.hw
     steps = Steps(console)
     try:
-        settings = choose_settings(
-            method.value if method else None,
-            chosen and chosen.settings,
-            read_fields(maps) if maps else {},
-            {
-                "positive_weights": positive_weights,
-                "contrast": contrast,
-                "similarity": similarity,
-                "scales": parse_numbers(scales) if scales else None,
-                "flip": flip,
-                "pool_px": pool,
-                "layer": layer,
-                "layers": parse_names(layers) if layers else None,
-                "member_weighting": member_weighting.value if member_weighting else None,
-                "temperature": temperature,
-                "size_correction": size_correction,
-            },
-        )
+        flags = {
+            "positive_weights": positive_weights,
+            "contrast": contrast,
+            "similarity": similarity,
+            "scales": parse_numbers(scales) if scales else None,
+            "flip": flip,
+            "pool_px": pool,
+            "layer": layer,
+            "layers": parse_names(layers) if layers else None,
+            "member_weighting": member_weighting.value if member_weighting else None,
+            "temperature": temperature,
+            "size_correction": size_correction,
+        }
+        given = {"classes": classes, "mean": rgb_mean, "std": rgb_std, "licence": licence}
+        from_file = read_fields(maps) if maps else {}
+        model: Model
+        if checkpoint and is_pixel_checkpoint(checkpoint):
+            refuse_flags(
+                LABELS_PIXELS.format(checkpoint),
+                {"--network": network, "--method": method, "--preset": preset, "--multi-label": multi_label},
+            )
+            settings = change_settings(PixelSettings(), from_file, flags)
+            steps("load the network")
+            model = load_pixel_model(checkpoint, **given)
+        else:
+            settings = choose_settings(method.value if method else None, chosen and chosen.settings, from_file, flags)
+            steps("load the network")
+            model = load_classifier(network, checkpoint or weights, **given)
         defaults = chosen.card_fields if chosen else METHOD_FIELDS.get(settings.method, {})
-        fields = merge_fields(defaults, read_fields(card) if card else {})
-        steps("load the network")
-        classifier = load_classifier(
-            network,
-            checkpoint or weights,
-            classes=classes,
-            mean=rgb_mean,
-            std=rgb_std,
-            licence=licence,
-        )
         built = build_archive(
-            classifier,
-            name=name or default_name(classifier.network, settings.method),
+            model,
+            name=name or default_name(model.network, settings.method),
             directory=out,
-            groups=read_groups(groups or _default_groups(weights, checkpoint), classifier.classes),
+            groups=read_groups(groups or _default_groups(weights, checkpoint), model.classes),
             settings=settings,
             hw=hw,
             serving=Serving(workers, batch_size or default_batch_size(settings.method), max_batch_delay),
             handler=handler,
             card_fields={
-                **fields,
+                **merge_fields(defaults, read_fields(card) if card else {}),
                 "version": version,
-                "multi_label": multi_label or classifier.multi_label,
+                "multi_label": multi_label or model.multi_label,
                 "runtime": runtime.value,
                 "threads": threads,
             },
@@ -267,25 +289,25 @@ def export(
         console.print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}")
         raise typer.Exit(1) from error
     steps.finish()
-    console.print(_summary(built, classifier), markup=False)
-    if checkpoint and classifier.classes[0] == "class 0":
+    console.print(_summary(built, model), markup=False)
+    if checkpoint and model.classes[0] == "class 0":
         console.print('Notice: without --classes, the classes are named "class 0", "class 1" ...')
-    if classifier.doubt:
-        console.print(f"WARNING: {classifier.doubt}", markup=False)
+    if model.doubt:
+        console.print(f"WARNING: {model.doubt}", markup=False)
 
 
 def _default_groups(weights: str, checkpoint: Path | None) -> str:
     return "voc" if weights == "imagenet" and checkpoint is None else "none"
 
 
-def _summary(built: BuiltArchive, classifier: Classifier) -> str:
+def _summary(built: BuiltArchive, model: Model) -> str:
     size_mb = built.path.stat().st_size / 1e6
     differences = "; ".join(
         f"{runtime} {found['scores']:.1e} (scores), {found['maps']:.1e} (maps)"
         for runtime, found in built.card.parity["largest_difference_from_eager"].items()
     )
     return (
-        f"Wrote {built.path} ({size_mb:.1f} MB): {len(classifier.classes)} classes, {len(built.card.groups)} groups. "
+        f"Wrote {built.path} ({size_mb:.1f} MB): {len(model.classes)} classes, {len(built.card.groups)} groups. "
         f"Largest difference from eager: {differences}; tolerance {built.card.parity['tolerance']}."
     )
 

@@ -1,4 +1,4 @@
-"""One call from a loaded classifier to an archive: graph, two files, parity, archive."""
+"""One call from a loaded model to an archive: graph, two files, parity, archive."""
 
 from __future__ import annotations
 
@@ -19,22 +19,31 @@ from export.torchscript import example_inputs, export_torchscript
 from weakseg.attribution.cam import CamSettings
 from weakseg.attribution.graph import GraphSettings, MapGraph
 from weakseg.attribution.methods import build_graph
-from weakseg.card import Method, ModelCard, Preprocessing
+from weakseg.attribution.pixels import PixelGraph, PixelSettings
+from weakseg.card import Method, ModelCard
 from weakseg.errors import ModelCardError, ModelError, UnknownClassError
 from weakseg.labels import Vocabulary
 from weakseg.models.classifier import Classifier
+from weakseg.models.pixel.load import PixelModel
 from weakseg.runtime import ONNX_FILE, TORCHSCRIPT_FILE
 from weakseg.voc import voc_groups
 
 HANDLERS = Path(__file__).resolve().parents[1] / "handlers"
 STEPS = ("build the graph", "TorchScript", "ONNX", "parity", "archive")  # what ``on_step`` is called with, in order
 
+HANDLER_FILES: Mapping[Method, str] = {"cam": "cam_handler.py", "joint": "cam_handler.py", "pixels": "pixel_handler.py"}
+
 Groups = Mapping[str, Sequence[int]]
+Model = Classifier | PixelModel
+Settings = GraphSettings | PixelSettings
 
 
 def default_batch_size(method: Method) -> int:
-    """Requests per batch. Those of DCSM are long, and those at a batch's end wait for all before them."""
-    return 2 if method == "dcsm" else 8
+    """Requests per batch. Those of DCSM are long, and those at a batch's end wait for all before them.
+
+    Networks that label pixels keep features at the photo's size in memory.
+    """
+    return {"dcsm": 2, "pixels": 4}.get(method, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,38 +73,56 @@ class BuiltArchive:
 
 
 def build_archive(
-    classifier: Classifier,
+    model: Model,
     *,
     name: str,
     directory: Path,
     groups: Groups | None = None,
-    settings: GraphSettings | None = None,
+    settings: Settings | None = None,
     hw: tuple[int, int] | None = None,
     serving: Serving | None = None,
     handler: Path | None = None,
     card_fields: Mapping[str, Any] | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> BuiltArchive:
-    """Export a classifier together with what makes its maps, and pack it as ``directory/name.mar``.
+    """Export a model together with what makes its maps, and pack it as ``directory/name.mar``.
 
     Args:
         groups: Group name to class indices.
-        settings: By which method and how the maps are made; plain class activation maps by default.
-        hw: The size that photos are resized to; the one that the network was trained at by default.
+        settings: By which method and how the maps are made; by default plain class activation maps, and class
+            probabilities where the network labels pixels.
+        hw: The size that photos are resized to, or that of warm-up and parity where they keep their proportions; the
+            one that the network was trained at by default.
         handler: The Python file of the TorchServe handler; the method's by default.
         card_fields: More fields of the model card (version, multi_label, runtime, threads, photo_task, box_task ...);
-            those of ``preprocessing`` are merged with the classifier's own.
+            those of ``preprocessing`` are merged with the model's own, and can change ``max_side`` alone.
         on_step: Called with each of STEPS as it starts.
     Raises:
         ParityError: the exported graphs disagree. ModelError: something does not fit. No archive is written or changed.
     """
-    settings = settings or CamSettings()
+    settings = settings or (PixelSettings() if isinstance(model, PixelModel) else CamSettings())
     handler = find_handler(settings.method, handler)
-    card = _draft_card(classifier, name, groups or {}, settings, hw or classifier.normalisation.hw, card_fields or {})
+    card = _draft_card(model, name, groups or {}, settings, hw or model.normalisation.hw, card_fields or {})
     on_step("build the graph")
-    graph = build_graph(classifier, card.vocabulary(), settings, multi_label=card.multi_label)
-    card = card.model_copy(update={"graph": dataclasses.asdict(graph.settings)})  # with the layers that it chose
-    return pack(graph, card, directory, on_step, serving=serving, handler=handler)
+    graph, facts = _build_graph(model, card, settings)
+    return pack(graph, card.model_copy(update={"graph": facts}), directory, on_step, serving=serving, handler=handler)
+
+
+def _build_graph(model: Model, card: ModelCard, settings: Settings) -> tuple[MapGraph, dict[str, Any]]:
+    """The graph, and how it makes its maps: with the layers that it chose, or the options of its network.
+
+    Raises:
+        ModelError: settings of the other kind of model; whatever the graph refuses.
+    """
+    if isinstance(model, PixelModel) != isinstance(settings, PixelSettings):
+        raise ModelError(f"{model.network} makes no {settings.method} maps.")
+    if isinstance(model, PixelModel):
+        normalisation = {"mean": model.normalisation.mean, "std": model.normalisation.std}
+        graph = PixelGraph(model.model, model.network, card.vocabulary(), settings=settings, **normalisation)
+        options = {"network_options": dict(model.network_options)} if model.network_options else {}
+        return graph, {**dataclasses.asdict(settings), **options}
+    made = build_graph(model, card.vocabulary(), settings, multi_label=card.multi_label)
+    return made, dataclasses.asdict(made.settings)
 
 
 def pack(
@@ -131,7 +158,7 @@ def find_handler(method: Method, given: Path | None = None) -> Path:
     Raises:
         ModelError: it is not there.
     """
-    handler = given or HANDLERS / ("cam_handler.py" if method == "cam" else "gradient_handler.py")
+    handler = given or HANDLERS / HANDLER_FILES.get(method, "gradient_handler.py")
     if not handler.is_file():
         raise ModelError(f"There is no handler {handler}. Run from a checkout of weakseg, or give its path.")
     return handler
@@ -158,24 +185,25 @@ def read_groups(choice: str, class_names: Sequence[str]) -> dict[str, list[int]]
 
 
 def _draft_card(
-    classifier: Classifier,
+    model: Model,
     name: str,
     groups: Groups,
-    settings: GraphSettings,
+    settings: Settings,
     hw: tuple[int, int],
     more: Mapping[str, Any],
 ) -> ModelCard:
-    normalisation = classifier.normalisation
+    normalisation = model.normalisation
     own = {"height": hw[0], "width": hw[1], "mean": normalisation.mean, "std": normalisation.std}
+    usual = {"max_side": model.max_side} if isinstance(model, PixelModel) else {}
     fields = {
         "name": name,
-        "network": classifier.network,
+        "network": model.network,
         "method": settings.method,
-        "classes": classifier.classes,
+        "classes": model.classes,
         "groups": groups,
-        "weights": classifier.weights,
+        "weights": model.weights,
         **more,
-        "preprocessing": Preprocessing(**{**more.get("preprocessing", {}), **own}),
+        "preprocessing": {**usual, **more.get("preprocessing", {}), **own},
     }
     try:
         return ModelCard(**fields)
@@ -186,7 +214,7 @@ def _draft_card(
 
 def _export(graph: MapGraph, folder: Path, hw: tuple[int, int], on_step: Callable[[str], None]) -> dict[str, object]:
     torchscript, onnx = folder / TORCHSCRIPT_FILE, folder / ONNX_FILE
-    inputs = example_inputs(find_example_size(graph, hw))
+    inputs = example_inputs(find_example_size(graph, hw), graph.membership.shape[0])
     on_step("TorchScript")
     export_torchscript(graph, torchscript, inputs)
     on_step("ONNX")

@@ -7,6 +7,7 @@ preset starts with is a guess: the paper's number of rivals, and a Gaussian that
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from weakseg.attribution.fusion import FusionSettings, Part
 from weakseg.attribution.graph import GraphSettings
 from weakseg.card import Method
 from weakseg.models.classifier import Classifier
+from weakseg.models.pixel.bundled import bundled_checkpoints
+from weakseg.models.pixel.load import load_pixel_model
 from weakseg.voc import voc_groups
 
 SQUEEZENET_FUSION = FusionSettings(
@@ -101,10 +104,22 @@ class Preset:
 PAPER_RIVALS = 4  # DCSM: the best N of the paper's table
 _SMOOTHED = {"refine": "gaussian", "sigma": 0.04, "threshold": 0.4}
 _GRADIENT_TASKS = {"photo_task": _SMOOTHED, "box_task": _SMOOTHED}
+_PROBABLE = {  # maps are probabilities: cut where a pixel is the label rather than not
+    "refine": "none",
+    "threshold": 0.5,
+    "crf": {"confidence": 1.0},
+    "grabcut_mode": (0.1, 0.5, 0.9),
+    "ranking": (
+        {"refine": "crf", "crf_engine": "fast"},
+        {"refine": "crf", "crf_engine": "fastest"},
+        {"refine": "guided"},
+    ),
+}
 METHOD_FIELDS: Mapping[Method, Mapping[str, Any]] = {  # defaults in the card of a model without preset
     "saliency": _GRADIENT_TASKS,
     "guided": _GRADIENT_TASKS,
     "dcsm": {"subtract_classes": PAPER_RIVALS},
+    "pixels": {"tag_threshold": 0.5, "photo_task": _PROBABLE, "box_task": _PROBABLE},
 }
 PRESETS = {
     DEFAULT_MODEL: Preset(SQUEEZENET_FUSION, (448, 448), _FUSION_FIELDS),
@@ -125,5 +140,25 @@ def build_default_model(
         settings=preset.settings,
         hw=preset.hw,
         card_fields={**preset.card_fields, "made_of": made_of},
+        on_step=on_step,
+    )
+
+
+def build_bundled_model(
+    name: str, directory: Path, on_step: Callable[[str], None] = lambda _: None, *, made_of: str = ""
+) -> BuiltArchive:
+    """A model whose weights come with the package (`weakseg.models.pixel.bundled`); ``made_of`` goes into its card.
+
+    Raises:
+        KeyError: there are no weights of this name.
+    """
+    model = load_pixel_model(bundled_checkpoints()[name], licence="see the model card in the source")
+    source = f"trained for weakseg: src/weakseg/models/pixel/weights/{name}.pt, model card {name}.md beside it"
+    model = dataclasses.replace(model, weights=model.weights.model_copy(update={"source": source}))
+    return build_archive(
+        model,
+        name=name,
+        directory=directory,
+        card_fields={**METHOD_FIELDS["pixels"], "made_of": made_of},
         on_step=on_step,
     )

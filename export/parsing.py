@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 
 from weakseg.attribution.graph import GraphSettings
 from weakseg.attribution.methods import SETTINGS
+from weakseg.attribution.pixels import PixelSettings
 from weakseg.card import Method
 from weakseg.errors import ModelError
+
+SettingsT = TypeVar("SettingsT", GraphSettings, PixelSettings)
 
 
 def parse_hw(text: str) -> tuple[int, int]:
@@ -56,9 +59,20 @@ def choose_settings(
     Raises:
         ModelError: a preset of another method, or a setting that the method has not.
     """
+    if (method or "cam") not in SETTINGS:
+        raise ModelError(f"A classifier makes no {method} maps. It makes: {', '.join(SETTINGS)}.")
     base = preset or SETTINGS[method or "cam"]()
     if method not in (None, base.method):
         raise ModelError(f"The preset makes {base.method} maps: give it without --method {method}.")
+    return change_settings(base, from_file, flags)
+
+
+def change_settings(base: SettingsT, from_file: Mapping[str, Any], flags: Mapping[str, Any]) -> SettingsT:
+    """Settings with those in place that were given: see `choose_settings`.
+
+    Raises:
+        ModelError: a setting that the method has not.
+    """
     known = {field.name for field in dataclasses.fields(base)}
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in from_file.items()}
     changes |= {name: value for name, value in flags.items() if value is not None}
@@ -67,6 +81,25 @@ def choose_settings(
     return dataclasses.replace(base, **changes)
 
 
+def refuse_flags(reason: str, given: Mapping[str, Any]) -> None:
+    """Flags that make no sense for what is exported.
+
+    Args:
+        reason: Why.
+        given: Flag to its value; None or False: not given.
+    Raises:
+        ModelError: names the first flag that was given.
+    """
+    for flag, value in given.items():
+        if value not in (None, False):
+            raise ModelError(f"{flag} does not go with it: {reason} Leave the flag out.")
+
+
 def default_name(network: str, method: Method) -> str:
-    """``squeezenet_saliency``, ``mobilenet_v2_dcsm``: without the default network's version number."""
+    """``squeezenet_saliency``, ``mobilenet_v2_dcsm``: without the default network's version number.
+
+    Networks with maps of their own need no further name: ``joint_alexnet``, ``fcn8s_vgg16``.
+    """
+    if method == "pixels" or (method == "joint" and network.startswith("joint_")):
+        return network
     return f"{'squeezenet' if network == 'squeezenet1_1' else network}_{method}"

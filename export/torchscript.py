@@ -27,11 +27,16 @@ def export_torchscript(graph: MapGraph, path: Path, inputs: Inputs | None = None
         torch.jit.save(traced, path)
 
 
-def example_inputs(hw: tuple[int, int] = EXAMPLE_HW) -> Inputs:
-    """A batch of two photos, not square, with three labels each: no dimension is 1 or equal to another by chance."""
+def example_inputs(hw: tuple[int, int] = EXAMPLE_HW, label_count: int = 2) -> Inputs:
+    """A batch of two photos, not square, with three labels each: no dimension is 1 or equal to another by chance.
+
+    Args:
+        label_count: Of the graph; the second label is asked for where there is one.
+    """
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, *hw, 3), dtype=torch.uint8, generator=generator)
-    labels = torch.tensor([[0, -1, -2], [-1, 0, 1]])  # (B, K)
-    among = torch.tensor([[0, 1, NO_LABEL, NO_LABEL, NO_LABEL], [1, 0, 1, 0, NO_LABEL]])  # (B, M)
+    second = min(1, label_count - 1)
+    labels = torch.tensor([[0, -1, -2], [-1, 0, second]])  # (B, K)
+    among = torch.tensor([[0, second, NO_LABEL, NO_LABEL, NO_LABEL], [second, 0, second, 0, NO_LABEL]])  # (B, M)
     rivals = torch.tensor([[-1, -2, -3, NO_LABEL], [-1, -2, -3, -4]])  # (B, N)
     return images, labels, among, rivals

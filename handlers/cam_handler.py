@@ -1,4 +1,4 @@
-"""TorchServe's way to class activation maps: it imports this file as the top-level module ``cam_handler``.
+"""TorchServe's way to class maps: it imports this file as the top-level module ``cam_handler``.
 
 It takes the one class that is defined here; whatever decides anything is in the package.
 """
@@ -14,4 +14,4 @@ from weakseg.serving import ModelWorker
 class CamHandler(ModelWorker):
     """Maps from one forward pass."""
 
-    methods: ClassVar[tuple[Method, ...]] = ("cam",)
+    methods: ClassVar[tuple[Method, ...]] = ("cam", "joint")

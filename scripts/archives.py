@@ -1,4 +1,4 @@
-"""The archive that the launcher makes by itself, and when it is made again."""
+"""The archives that the launcher makes by itself, and when they are made again."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from weakseg.archive import DEFAULT_MODEL, open_archive, read_config
 from weakseg.card import CARD_KEY, ModelCard
 from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailableError
+from weakseg.models.pixel.bundled import bundled_checkpoints
 
 if TYPE_CHECKING:
-    from weakseg.attribution.graph import GraphSettings
+    from export.build import Model, Settings
     from weakseg.models.classifier import Classifier
 
 # Whatever needs PyTorch is imported where something is built: it takes seconds, and most starts build nothing.
@@ -44,20 +45,25 @@ _DEMO_SOURCES = (*_SOURCES, "training/demo.py", "training/drawings.py")
 Report = Callable[[str], None]
 
 
+def default_models() -> tuple[str, ...]:
+    """What is served where nothing else is asked for: one model, and those whose weights come with the package."""
+    return (DEFAULT_MODEL, *bundled_checkpoints())
+
+
 def ensure_archive(name: str, store: Path, report: Report, *, demo: bool = True) -> ModelCard:
-    """The model's card, from its archive in the store; the default model is built where it is missing or outdated.
+    """The model's card, from its archive in the store; default models are built where they are missing or outdated.
 
     Args:
         name: Of an archive in the store, not a path: TorchServe loads from the store by name.
         report: Called with a line for people at every step.
-        demo: Whether the demonstration model may stand in for the default one where its weights cannot be had.
+        demo: Whether the demonstration model may stand in for `weakseg` where its weights cannot be had.
     Raises:
         ModelError: no such model, or it cannot be built.
         WeightsUnavailableError: there are no weights, no real model, and no demonstration is wanted.
     """
-    if name == DEFAULT_MODEL:
+    if name in default_models():
         store.mkdir(parents=True, exist_ok=True)
-        _ensure_default(store / f"{DEFAULT_MODEL}.mar", report, demo=demo)
+        _ensure_default(store / f"{name}.mar", report, demo=demo)
     known = sorted(path.stem for path in store.glob("*.mar"))
     if name not in known:
         raise ModelError(
@@ -72,15 +78,15 @@ def ensure_archive(name: str, store: Path, report: Report, *, demo: bool = True)
 class Trained:
     """What ``python -m training`` wrote, and how its maps are to be made."""
 
-    classifier: Classifier
-    settings: GraphSettings
-    name: str  # of its archive: NETWORK_METHOD
+    model: Model
+    settings: Settings
+    name: str  # of its archive: NETWORK_METHOD; of a network that labels pixels its own
 
     def refuse_other_weights(self, store: Path) -> None:
         """Raises: ModelError: the archive of that name in the store holds other weights."""
         archive = store / f"{self.name}.mar"
         weights = _read_card(archive).get("weights", {}) if archive.exists() else {}
-        if weights and weights.get("sha256") != self.classifier.weights.sha256:
+        if weights and weights.get("sha256") != self.model.weights.sha256:
             raise ModelError(
                 f"{archive} holds other weights ({weights.get('source')}) than the checkpoint, and is not overwritten. "
                 "Stop what serves it (--stop), and move it away; or give another folder with --store."
@@ -91,10 +97,15 @@ def read_checkpoint(checkpoint: Path, report: Report, *, method: str | None) -> 
     """Load a checkpoint of ours; nothing is exported yet.
 
     Args:
-        method: How maps are made; none: class activation maps where the network ends as they need, else saliency.
+        method: How maps are made; none: the network's own class maps, else class activation maps where it ends as
+            they need, else saliency. A network that labels pixels takes none.
     Raises:
         ModelError: no checkpoint of ours, an unknown method, or one that does not suit the network.
     """
+    from weakseg.models.pixel.load import is_pixel_checkpoint
+
+    if is_pixel_checkpoint(checkpoint):
+        return _read_pixel_checkpoint(checkpoint, method)
     from export.parsing import choose_settings, default_name
     from weakseg.attribution.methods import SETTINGS
     from weakseg.models.classifier import load_classifier
@@ -106,6 +117,16 @@ def read_checkpoint(checkpoint: Path, report: Report, *, method: str | None) -> 
         raise ModelError(f"--method {method}: give one of {', '.join(known)}.")
     settings = choose_settings(known[method], None, {}, {})
     return Trained(classifier, settings, default_name(classifier.network, settings.method))
+
+
+def _read_pixel_checkpoint(checkpoint: Path, method: str | None) -> Trained:
+    from export.parsing import default_name, refuse_flags
+    from weakseg.attribution.pixels import PixelSettings
+    from weakseg.models.pixel.load import load_pixel_model
+
+    model, settings = load_pixel_model(checkpoint), PixelSettings()
+    refuse_flags(f"{checkpoint} holds a network that labels pixels.", {"--method": method})
+    return Trained(model, settings, default_name(model.network, settings.method))
 
 
 def ensure_trained(trained: Trained, store: Path, report: Report) -> None:
@@ -123,10 +144,10 @@ def ensure_trained(trained: Trained, store: Path, report: Report) -> None:
         report(f"{trained.name}: up to date")
         return
     store.mkdir(parents=True, exist_ok=True)
-    classifier, settings = trained.classifier, trained.settings
-    fields = {**METHOD_FIELDS.get(settings.method, {}), "multi_label": classifier.multi_label, "made_of": sources}
+    model, settings = trained.model, trained.settings
+    fields = {**METHOD_FIELDS.get(settings.method, {}), "multi_label": model.multi_label, "made_of": sources}
     build_archive(
-        classifier,
+        model,
         name=trained.name,
         directory=store,
         settings=settings,
@@ -136,6 +157,10 @@ def ensure_trained(trained: Trained, store: Path, report: Report) -> None:
 
 
 def _suitable_method(classifier: Classifier, report: Report) -> str:
+    from weakseg.models.class_map import has_class_map
+
+    if has_class_map(classifier.model):
+        return "joint"
     try:
         classifier.split  # noqa: B018  (cut where it is first asked for)
     except UnsupportedNetworkError as error:
@@ -161,11 +186,13 @@ def fingerprint(sources: Sequence[str]) -> str:
 def _ensure_default(archive: Path, report: Report, *, demo: bool) -> None:
     made_of = _made_of(archive) if archive.exists() else None
     if made_of == "":
-        report(f"{DEFAULT_MODEL}: not made by this program, so it is served as it is")
+        report(f"{archive.stem}: not made by this program, so it is served as it is")
     elif made_of == fingerprint(_SOURCES):
-        report(f"{DEFAULT_MODEL}: up to date")
-    else:
+        report(f"{archive.stem}: up to date")
+    elif archive.stem == DEFAULT_MODEL:
         _build(archive, report, made_of=made_of, demo=demo)
+    else:
+        _build_bundled(archive, report)
 
 
 def _made_of(archive: Path) -> str:
@@ -181,7 +208,7 @@ def _read_card(archive: Path) -> Mapping[str, Any]:
 
 
 def _build(archive: Path, report: Report, *, made_of: str | None, demo: bool = True) -> None:
-    """Build the default model, or the demonstration model in its place.
+    """Build `weakseg`, or the demonstration model in its place.
 
     Args:
         made_of: Fingerprint of the archive that is there; none: there is no archive. A demonstration model that is up
@@ -215,6 +242,13 @@ def _build(archive: Path, report: Report, *, made_of: str | None, demo: bool = T
         lambda step: report(f"{DEFAULT_MODEL}: {step}"),
         made_of=fingerprint(_SOURCES),
     )
+
+
+def _build_bundled(archive: Path, report: Report) -> None:
+    from export.default_models import build_bundled_model
+
+    name = archive.stem
+    build_bundled_model(name, archive.parent, lambda step: report(f"{name}: {step}"), made_of=fingerprint(_SOURCES))
 
 
 def _build_demo(archive: Path, report: Report) -> None:

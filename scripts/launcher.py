@@ -7,7 +7,7 @@ import shlex
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +25,8 @@ from weakseg.card import ModelCard
 from weakseg.errors import WeaksegError
 
 CONFIG = ROOT / "config.properties"
+CAT, PORTRAIT = "chelsea.png", "astronaut.png"  # of scikit-image
+SAMPLES = {"hair": PORTRAIT}  # of models that know no cats
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -40,8 +42,12 @@ def serve(
     detach: Annotated[bool, typer.Option("--detach", help="Return once the service is ready.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the service.")] = False,
     models: Annotated[
-        str, typer.Option(help="Models to serve, with commas: archives of the store by name.")
-    ] = archives.DEFAULT_MODEL,
+        str | None,
+        typer.Option(
+            help="Models to serve, with commas: archives of the store by name.",
+            show_default=",".join(archives.default_models()),
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -53,7 +59,8 @@ def serve(
     method: Annotated[
         str | None,
         typer.Option(
-            help="How its maps are made: cam, saliency, guided, dcsm, gradcam, layercam.",
+            help="How its maps are made: cam, saliency, guided, dcsm, gradcam, layercam. A network that labels "
+            "pixels takes none.",
             show_default="cam where the network suits, else saliency",
         ),
     ] = None,
@@ -87,7 +94,7 @@ def serve(
             if checkpoint and not stop:
                 trained = archives.read_checkpoint(checkpoint, _report, method=method)
                 models = trained.name
-            names = tuple(name.strip() for name in models.split(","))
+            names = tuple(name.strip() for name in models.split(",")) if models else archives.default_models()
             wanted = Wanted(names, port, store.resolve(), state.resolve(), config.resolve(), show_logs)
             if stop:
                 stop_service(wanted.state)
@@ -117,7 +124,7 @@ def run_service(wanted: Wanted, trained: Trained | None = None, *, detach: bool,
                 if trained:
                     trained.refuse_other_weights(running.store)
                 say("It runs already.")
-                _show_usage(running, open_archive(running.store / f"{running.models[0]}.mar").card)
+                _show_usage(running, [open_archive(running.store / f"{name}.mar").card for name in running.models])
                 return
             torchserve.check_ports(wanted.port)  # before minutes of building
             cards = build_archives(wanted, trained, demo=demo)
@@ -125,7 +132,7 @@ def run_service(wanted: Wanted, trained: Trained | None = None, *, detach: bool,
             instance = torchserve.start(wanted)
             cleanup.callback(_stop, instance)
             torchserve.wait_until_ready(instance, say)
-        _show_usage(instance, cards[0])
+        _show_usage(instance, cards)
         if detach:
             cleanup.pop_all()
         else:
@@ -160,25 +167,29 @@ def say(line: str) -> None:
 
 def copy_samples(card: ModelCard, instance: Instance) -> Path:
     """Put sample pictures into the state folder; the one that the model knows best."""
-    cat = Path(shutil.copy(Path(skimage.data.__file__).parent / "chelsea.png", instance.state))
-    if card.weights.demonstration:
-        return Path(shutil.copy(archives.sample_drawing(instance.store), instance.state))
-    return cat
+    pictures = Path(skimage.data.__file__).parent
+    copied = {name: Path(shutil.copy(pictures / name, instance.state)) for name in (CAT, PORTRAIT)}
+    drawing = archives.sample_drawing(instance.store)
+    if card.weights.demonstration and drawing.exists():  # somebody's own checkpoint of the same network has none
+        return Path(shutil.copy(drawing, instance.state))
+    return copied[SAMPLES.get(card.name, CAT)]
 
 
-def _show_usage(instance: Instance, card: ModelCard) -> None:
-    photo = shlex.quote(str(copy_samples(card, instance)))
+def _show_usage(instance: Instance, cards: Sequence[ModelCard]) -> None:
     headers, about = "-H 'X-Weakseg-Format: cutout'", ""
     if instance.key_file.exists():
         say(f"Every request needs a key; they are in {escape(str(instance.key_file))}")
         headers += " -H 'Authorization: Bearer INFERENCE_KEY'"
         about = "-H 'Authorization: Bearer MANAGEMENT_KEY' "
-    url = f"{instance.inference_url}/predictions/{card.name}"
-    console.print("\n[bold green]Ready.[/] The object of a sample photo, cut out into cutout.png:\n")
-    console.print(f"  curl -T {photo} {headers} -o cutout.png {url}\n", markup=False)
-    if card.weights.demonstration:
-        console.print("[bold yellow]This is the demonstration model: it knows drawings, no real photos.[/]")
-    details = f"'{instance.management_url}/models/{card.name}?customized=true'"
+    console.print("\n[bold green]Ready.[/] The object of a sample photo, cut out:\n")
+    for place, card in enumerate(cards):
+        photo = shlex.quote(str(copy_samples(card, instance)))
+        url = f"{instance.inference_url}/predictions/{card.name}"
+        console.print(f"  curl -T {photo} {headers} -o {card.name if place else 'cutout'}.png {url}", markup=False)
+    console.print()
+    for card in (card for card in cards if card.weights.demonstration):
+        console.print(f"[bold yellow]{card.name} is the demonstration model: it knows drawings, no real photos.[/]")
+    details = f"'{instance.management_url}/models/{cards[0].name}?customized=true'"
     console.print(f"About the model: curl {about}{details}", markup=False)
     own_state = "" if instance.state == STATE else f" --state {shlex.quote(str(instance.state))}"
     console.print(f"To stop it: {shlex.quote(str(ROOT / 'scripts' / 'serve'))} --stop{own_state}", markup=False)

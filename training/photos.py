@@ -71,6 +71,11 @@ class PhotoSet(Dataset[Batch]):
         """(C,) float32: 1 for every class that the photo shows."""
         return torch.tensor([float(name in photo.labels) for name in self.classes])
 
+    def show(self, number: int) -> tuple[Rgb, Tensor, Tensor]:
+        """A photo (H, W, 3), the network's input (3, h, w) uint8 that measurements make of it, and its target."""
+        rgb = read_photo(self.photos[number])
+        return rgb, squash(rgb, self.recipe.input_hw), self.target(self.photos[number])
+
     def _to_input(self, rgb: Rgb, seed: int | None) -> Tensor:
         if seed is None:
             return squash(rgb, self.recipe.input_hw)

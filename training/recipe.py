@@ -28,9 +28,17 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # what is learned
-    network: str = Field(description="any torchvision classifier, alexnet_plus, vgg16_fcn, squeezenet1_1_linear, demo")
-    task: Literal["single_label", "multi_label"] = Field(
-        "multi_label", description="softmax over the classes, or a sigmoid for each"
+    network: str = Field(
+        description="any torchvision classifier, alexnet_plus, vgg16_fcn, squeezenet1_1_linear, joint_..., demo; with "
+        "task: pixels one of fcn8s_mobilenet_v2, conv_deconv ... (a wrong name lists them)"
+    )
+    network_options: dict[str, Any] = Field({}, description="of a pixel network, such as {width: 0.5}")
+    task: Literal["single_label", "multi_label", "pixels"] = Field(
+        "multi_label", description="softmax over the classes, a sigmoid for each, or a softmax in every pixel of a mask"
+    )
+    dice: float = Field(0.0, ge=0, description="of task: pixels: weight of the Dice loss beside the cross entropy")
+    max_side: int | None = Field(
+        None, ge=32, description="of task: pixels: long side at which photos are served; default: that of input_hw"
     )
     init: str = Field("imagenet", description="imagenet, random, or the path of a state dict or best.pt to start from")
     freeze: tuple[str, ...] = Field((), description="name prefixes of layers that stay as they are, [features.0]")
@@ -127,6 +135,16 @@ class Recipe(BaseModel):
                 values = {**values, name: (values[name],) * count}
         return values
 
+    @model_validator(mode="after")
+    def _fields_belong_to_the_task(self) -> Recipe:
+        of_pixels = ("network_options", "dice", "max_side")
+        sent = [name for name in of_pixels if getattr(self, name) != type(self).model_fields[name].default]
+        if sent and not self.learns_masks:
+            raise ValueError(f"{sent[0]} belongs to task: pixels, not to task: {self.task}")
+        if self.resize is not None and self.learns_masks:
+            raise ValueError("resize is for classifiers; masks are scaled by affine or crop")
+        return self
+
     @field_validator("crop", "resize", "zoom", "paste_objects", "paste_size")
     @classmethod
     def _least_comes_first(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -137,6 +155,10 @@ class Recipe(BaseModel):
     @property
     def multi_label(self) -> bool:
         return self.task == "multi_label"
+
+    @property
+    def learns_masks(self) -> bool:
+        return self.task == "pixels"
 
 
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

@@ -17,7 +17,6 @@ from rich.console import Console
 
 from training.curves import draw_curves
 from training.loop import Loop
-from training.photos import read_photo, squash
 from training.samples import stack
 
 BEST, LAST, HISTORY, METRICS = "best.pt", "last.ckpt", "history.csv", "metrics.json"
@@ -105,13 +104,12 @@ class Record(lightning.Callback):
 
 
 def draw_samples(loop: Loop, path: Path) -> None:
-    """Class maps of some photos of the validation split, evenly spaced; no file where the network has no such maps."""
-    known = loop.val_set.photos
-    chosen = [known[n] for n in np.linspace(0, len(known) - 1, min(SAMPLES, len(known))).round().astype(int)]
-    rgbs = [read_photo(photo) for photo in chosen]
-    inputs = loop.normalise(torch.stack([squash(rgb, loop.recipe.input_hw) for rgb in rgbs]).to(loop.device))
-    targets = torch.stack([loop.val_set.target(photo) for photo in chosen])  # (N, C)
-    rows = loop.task.draw(copy.deepcopy(loop.result).cpu().eval(), inputs.cpu(), rgbs, targets)
+    """Some photos of the validation split, evenly spaced, as the task draws them; no file where it draws nothing."""
+    count = len(loop.val_set.photos)
+    numbers = np.linspace(0, count - 1, min(SAMPLES, count)).round().astype(int)
+    rgbs, images, targets = zip(*(loop.val_set.show(int(number)) for number in numbers), strict=True)
+    inputs = loop.normalise(torch.stack(images).to(loop.device))
+    rows = loop.task.draw(copy.deepcopy(loop.result).cpu().eval(), inputs.cpu(), rgbs, torch.stack(targets))
     if not rows:
         return
     path.parent.mkdir(exist_ok=True)

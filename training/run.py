@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,6 +24,8 @@ from rich.console import Console
 import weakseg
 from training.labels import Splits, read_splits
 from training.loop import Loop
+from training.masks.maskset import MaskSet
+from training.masks.splits import MaskedSplits, read_masked_splits
 from training.photos import PhotoSet
 from training.recipe import Recipe, RecipeError
 from training.record import BEST, LAST, METRICS, Record
@@ -52,7 +54,7 @@ def train(recipe: Recipe, data: Path, folder: Path, *, console: Console | None =
         DataError, ModelError: see `read_splits` and `build_start`.
     """
     console = console or Console(quiet=True)
-    splits = read_splits(data, recipe)
+    splits = read_masked_splits(data, recipe) if recipe.learns_masks else read_splits(data, recipe)
     _claim(folder, recipe, splits)
     if (folder / METRICS).is_file():
         console.print(f"{folder} holds a finished run of this recipe; nothing to do.")
@@ -61,10 +63,10 @@ def train(recipe: Recipe, data: Path, folder: Path, *, console: Console | None =
     _announce(console, recipe, splits, start, folder)
     loop = Loop(
         start,
-        build_task(recipe.multi_label, splits.classes),
+        build_task(recipe, splits.classes),
         recipe,
-        PhotoSet(splits.train, splits.classes, recipe),
-        PhotoSet(splits.val, splits.classes, recipe),
+        _open_set(splits.train, splits.classes, recipe),
+        _open_set(splits.val, splits.classes, recipe),
     )
     record = Record(folder, _facts(recipe, splits, start), console)
     with _threads(recipe.threads), _quiet_lightning():
@@ -76,7 +78,11 @@ def train(recipe: Recipe, data: Path, folder: Path, *, console: Console | None =
     return Outcome(folder / BEST, metrics)
 
 
-def _claim(folder: Path, recipe: Recipe, splits: Splits) -> None:
+def _open_set(photos: Sequence[Any], classes: Sequence[str], recipe: Recipe) -> PhotoSet | MaskSet:
+    return MaskSet(photos, classes, recipe) if recipe.learns_masks else PhotoSet(photos, classes, recipe)
+
+
+def _claim(folder: Path, recipe: Recipe, splits: Splits | MaskedSplits) -> None:
     """Write down what this folder is the run of, or compare."""
     data = {name: value for name, value in splits.description.items() if name != "root"}  # it may have moved
     ours = {"recipe": recipe.model_dump(mode="json"), "data": data}
@@ -98,7 +104,7 @@ def _claim(folder: Path, recipe: Recipe, splits: Splits) -> None:
         partial.replace(note)
 
 
-def _announce(console: Console, recipe: Recipe, splits: Splits, start: Start, folder: Path) -> None:
+def _announce(console: Console, recipe: Recipe, splits: Splits | MaskedSplits, start: Start, folder: Path) -> None:
     for remark in splits.remarks:
         console.print(remark)
     console.print(
@@ -108,7 +114,7 @@ def _announce(console: Console, recipe: Recipe, splits: Splits, start: Start, fo
     )
 
 
-def _facts(recipe: Recipe, splits: Splits, start: Start) -> dict[str, Any]:
+def _facts(recipe: Recipe, splits: Splits | MaskedSplits, start: Start) -> dict[str, Any]:
     return {
         "network": recipe.network,
         "classes": list(splits.classes),
@@ -116,6 +122,7 @@ def _facts(recipe: Recipe, splits: Splits, start: Start) -> dict[str, Any]:
         "mean": list(start.mean),
         "std": list(start.std),
         "multi_label": recipe.multi_label,
+        **(_pixel_facts(recipe) if recipe.learns_masks else {}),
         "initial_weights": start.weights,
         "recipe": recipe.model_dump(mode="json"),
         "data": splits.description,
@@ -126,6 +133,14 @@ def _facts(recipe: Recipe, splits: Splits, start: Start) -> dict[str, Any]:
             "torchvision": str(torchvision.__version__),
             "pytorch_lightning": version("pytorch-lightning"),
         },
+    }
+
+
+def _pixel_facts(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "pixels": True,
+        "network_options": dict(recipe.network_options),
+        "max_side": recipe.max_side or max(recipe.input_hw),
     }
 
 

@@ -15,9 +15,11 @@ from weakseg.attribution.placement import place_cells
 from weakseg.errors import UnsupportedNetworkError
 from weakseg.models.split import split_network
 from weakseg.types import Rgb
+from weakseg.voc import palette
 
 HEIGHT_PX = 160
 STEP_PX = 8  # of a class activation map, in pixels of the network's input
+_PALETTE = palette()  # (256, 3); 255, void, is almost white
 _HEAT = colormaps["inferno"](np.arange(256), bytes=True)[:, :3]  # (256, 3)
 
 
@@ -43,15 +45,30 @@ def class_maps(network: nn.Module, images: Tensor) -> Tensor | None:
 
 def draw_maps(photo: Rgb, maps: Mapping[str, NDArray[np.float32]]) -> Rgb:
     """A photo (H, W, 3) and, beside it, the positive part of each map (h', w') over its maximum: (HEIGHT_PX, W', 3)."""
-    width_px = max(1, round(photo.shape[1] * HEIGHT_PX / photo.shape[0]))
-    small = np.asarray(cv2.resize(photo, (width_px, HEIGHT_PX), interpolation=cv2.INTER_AREA), np.uint8)
+    small = _shrink(photo)
     return np.concatenate([small, *(_name(_overlay(small, found), name) for name, found in maps.items())], axis=1)
+
+
+def draw_labels(photo: Rgb, label_maps: Mapping[str, NDArray[np.uint8]]) -> Rgb:
+    """A photo (H, W, 3) and, beside it, each label map (h, w) in VOC's colours; void is white: (HEIGHT_PX, W', 3)."""
+    small = _shrink(photo)
+    hw = small.shape[1::-1]
+    tints = {
+        name: _PALETTE[cv2.resize(found, hw, interpolation=cv2.INTER_NEAREST)] for name, found in label_maps.items()
+    }
+    mixed = {name: np.asarray(cv2.addWeighted(small, 0.5, tint, 0.5, 0), np.uint8) for name, tint in tints.items()}
+    return np.concatenate([small, *(_name(picture, name) for name, picture in mixed.items())], axis=1)
 
 
 def stack(rows: Sequence[Rgb]) -> Rgb:
     """Pictures of one height and any widths, one below the other."""
     width = max(row.shape[1] for row in rows)
     return np.concatenate([np.pad(row, ((0, 2), (0, width - row.shape[1]), (0, 0))) for row in rows])  # (H, W, 3)
+
+
+def _shrink(photo: Rgb) -> Rgb:
+    width_px = max(1, round(photo.shape[1] * HEIGHT_PX / photo.shape[0]))
+    return np.asarray(cv2.resize(photo, (width_px, HEIGHT_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _overlay(photo: Rgb, evidence: NDArray[np.float32]) -> Rgb:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from training.recipe import Recipe, RecipeError, Rgb
 from weakseg.errors import ModelError, WeightsUnavailableError
 from weakseg.models.checkpoint import read_metadata
 from weakseg.models.classifier import IMAGENET_MEAN, IMAGENET_STD, build_network, read_state_dict
-from weakseg.models.own import OWN_NETWORKS
+from weakseg.models.own import OWN_NETWORKS, OwnNetwork
+from weakseg.models.pixel.registry import PIXEL_NETWORKS, build_pixel_network
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,26 @@ def build_start(recipe: Recipe, classes: Sequence[str]) -> Start:
         UnsupportedNetworkError, WeightsUnavailableError, ModelError: see `weakseg.models.classifier.load_classifier`.
         RecipeError: ``freeze`` names no layer; folded weights, and ``batch_norm`` does not keep their statistics.
     """
+    blueprint = _find_blueprint(recipe)
+    outputs = len(classes) + 1 if recipe.learns_masks else len(classes)  # with the background
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build_network(recipe.network, len(classes))
-    head = find_head(recipe.network)
+        network = blueprint.build(outputs)
+    head = find_head(blueprint.build)
     mean, std, weights = IMAGENET_MEAN, IMAGENET_STD, "random numbers"
     if recipe.init == "imagenet":
-        state, mean, std, weights = _read_imagenet(recipe.network)
+        state, mean, std, weights = _read_imagenet(blueprint)
         if hasattr(network, "transform_input"):  # GoogLeNet, Inception: see weakseg.models.classifier
             mean = std = (0.5, 0.5, 0.5)
-        new = _fill(network, _without(head, state), recipe, head | _added(recipe.network))
+        new = _fill(network, _without(head, state), recipe, head | blueprint.added(network))
     elif recipe.init != "random":
         path = Path(recipe.init)
-        state, weights = _adapt(recipe.network, read_state_dict(path)), f"{path.name} (SHA-256 {_sha256(path)[:12]})"
+        state, weights = blueprint.adapt(read_state_dict(path)), f"{path.name} (SHA-256 {_sha256(path)[:12]})"
         known = read_metadata(path)
         mean, std = (known.mean, known.std) if known else (mean, std)
         if known is None or known.classes != tuple(classes):
             state = _without(head, state)
-        new = _fill(network, state, recipe, head | _added(recipe.network))
+        new = _fill(network, state, recipe, head | blueprint.added(network))
     else:
         new = set(head)
     if recipe.batch_norm == "batch" and recipe.init != "random" and _is_folded(network):
@@ -67,28 +70,49 @@ def build_start(recipe: Recipe, classes: Sequence[str]) -> Start:
     return Start(network, frozenset(new), recipe.mean or mean, recipe.std or std, weights)
 
 
-def find_head(network: str) -> frozenset[str]:
-    """Names of the parameters whose shape depends on the number of classes, in any network."""
+@dataclass(frozen=True)
+class _Blueprint:
+    """How a network is built, and what it can start from."""
+
+    build: Callable[[int], nn.Module]  # number of outputs to a network with random weights
+    ancestor: str | None  # torchvision's network whose ImageNet weights it takes
+    adapt: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]  # the ancestor's state dict to its own names
+    added: Callable[[nn.Module], frozenset[str]]  # what initial weights need not have
+
+
+def _find_blueprint(recipe: Recipe) -> _Blueprint:
+    name = recipe.network
+    if recipe.learns_masks:
+        build_pixel_network(name, 2, recipe.network_options)  # refuses unknown names and options
+        pixel = PIXEL_NETWORKS[name]
+
+        def build(outputs: int) -> nn.Module:
+            return build_pixel_network(name, outputs, recipe.network_options)
+
+        return _Blueprint(build, pixel.ancestor, pixel.adapt, lambda network: _below(pixel.added, network))
+    own = OWN_NETWORKS.get(name) or OwnNetwork(lambda count: build_network(name, count), ancestor=name)
+    added = frozenset(f"{layer}.{kind}" for layer in own.added for kind in ("weight", "bias"))
+    return _Blueprint(own.build, own.ancestor, own.adapt, lambda _: added)
+
+
+def _below(layers: tuple[str, ...], network: nn.Module) -> frozenset[str]:
+    prefixes = tuple(f"{layer}." for layer in layers)
+    return frozenset(name for name in network.state_dict() if name.startswith(prefixes))
+
+
+def find_head(build: Callable[[int], nn.Module]) -> frozenset[str]:
+    """Names of the parameters whose shape depends on the number of outputs, in any network."""
     with torch.device("meta"):  # shapes without memory
-        two, three = (build_network(network, count).state_dict() for count in (2, 3))
+        two, three = (build(count).state_dict() for count in (2, 3))
     return frozenset(name for name, value in two.items() if value.shape != three[name].shape)
 
 
-def _added(network: str) -> frozenset[str]:
-    own = OWN_NETWORKS.get(network)
-    return frozenset(f"{layer}.{kind}" for layer in (own.added if own else ()) for kind in ("weight", "bias"))
-
-
-def _adapt(network: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return OWN_NETWORKS[network].adapt(state) if network in OWN_NETWORKS else dict(state)
-
-
-def _read_imagenet(network: str) -> tuple[dict[str, Tensor], Rgb, Rgb, str]:
-    ancestor = OWN_NETWORKS[network].ancestor if network in OWN_NETWORKS else network
+def _read_imagenet(blueprint: _Blueprint) -> tuple[dict[str, Tensor], Rgb, Rgb, str]:
     try:
-        available = torchvision.models.get_model_weights(ancestor)
+        available = torchvision.models.get_model_weights(blueprint.ancestor or "none")
     except ValueError as error:
-        raise ModelError(f"There are no ImageNet weights of {network!r}. Start with init=random or a file.") from error
+        name = blueprint.ancestor or "this network"
+        raise ModelError(f"There are no ImageNet weights of {name!r}. Start with init=random or a file.") from error
     chosen = getattr(available, "IMAGENET1K_V1", None) or available.DEFAULT
     try:
         state = chosen.get_state_dict(progress=False, check_hash=True)
@@ -98,7 +122,7 @@ def _read_imagenet(network: str) -> tuple[dict[str, Tensor], Rgb, Rgb, str]:
             f"{chosen.url}: {error}. Connect to the internet, put the file there, or give init=random or init=FILE."
         ) from error
     transforms = chosen.transforms()
-    return _adapt(network, state), tuple(transforms.mean), tuple(transforms.std), f"torchvision {chosen}"
+    return blueprint.adapt(state), tuple(transforms.mean), tuple(transforms.std), f"torchvision {chosen}"
 
 
 def _without(names: Iterable[str], state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,8 +14,11 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.utilities.data import dim_zero_cat
 
-from training.samples import class_maps, draw_maps
+from training.masks.metrics import PixelScores
+from training.recipe import Recipe
+from training.samples import class_maps, draw_labels, draw_maps
 from weakseg.types import Rgb
+from weakseg.voc import VOID
 
 
 class Task(ABC):
@@ -109,6 +112,66 @@ class MultiLabel(_Labels):
         return {"map": sum(each.values()) / len(each), **each}
 
 
+class Pixels(Task):
+    """Softmax cross entropy in every pixel: targets (B, h, w), 0 = background, c + 1 = class c, 255 = void.
+
+    FCN paper (Long, Shelhamer & Darrell, CVPR 2015), section 4.3; there summed over pixels, here their mean.
+
+    Args:
+        dice: Weight of the soft Dice loss, 1 - 2 |p t| / (|p| + |t|), mean over all classes and the background
+            (Milletari et al., 3DV 2016, with |p| instead of |p^2|): it does not drown small objects.
+    """
+
+    watched = "mean_iu"
+
+    def __init__(self, classes: Sequence[str], *, dice: float = 0.0) -> None:
+        super().__init__(classes)
+        self.dice = dice
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        known = targets != VOID  # (B, h, w)
+        labels = targets.long().masked_fill(~known, 0)  # (B, h, w)
+        each = F.cross_entropy(outputs, labels, reduction="none") * known  # (B, h, w)
+        loss = each.sum((1, 2)) / known.sum((1, 2)).clamp(min=1)  # (B,)
+        return loss + self.dice * dice_loss(outputs, labels, known) if self.dice else loss
+
+    def metric(self) -> Metric:
+        return PixelScores(len(self.classes) + 1)
+
+    def update(self, metric: Metric, outputs: Tensor, targets: Tensor) -> None:
+        metric.update(outputs, targets)
+
+    def summarise(self, metric: Metric) -> dict[str, float]:
+        """The paper's four figures, and ``iu/CLASS``."""
+        assert isinstance(metric, PixelScores)
+        figures = metric.summarise(self.classes)
+        return {
+            name.replace("iu_", "iu/", 1) if name.startswith("iu_") else name: value for name, value in figures.items()
+        }
+
+    def draw(self, network: nn.Module, images: Tensor, photos: Sequence[Rgb], targets: Tensor) -> list[Rgb]:
+        """Photo, truth, prediction."""
+        with torch.no_grad():
+            predicted = network(images).argmax(1)  # (N, h, w)
+        labels = zip(targets.numpy(), predicted.numpy().astype("uint8"), strict=True)
+        return [
+            draw_labels(photo, {"truth": truth, "prediction": found})
+            for photo, (truth, found) in zip(photos, labels, strict=True)
+        ]
+
+
+def dice_loss(outputs: Tensor, labels: Tensor, known: Tensor) -> Tensor:
+    """(B,): logits (B, O, h, w), labels (B, h, w) int64 in [0, O), and where they are known, (B, h, w) bool.
+
+    A class that the photo does not show adds what is predicted of it.
+    """
+    probs = outputs.softmax(1) * known[:, None]  # (B, O, h, w)
+    truth = F.one_hot(labels, outputs.shape[1]).permute(0, 3, 1, 2) * known[:, None]  # (B, O, h, w)
+    both = (probs * truth).sum((2, 3))  # (B, O)
+    all_of_it = probs.sum((2, 3)) + truth.sum((2, 3))  # (B, O)
+    return (1 - (2 * both + 1) / (all_of_it + 1)).mean(1)
+
+
 class SeenAveragePrecision(Metric):
     """Average precision of every class: (C,) in [0, 1], nan for classes that no photo shows."""
 
@@ -135,5 +198,8 @@ class SeenAveragePrecision(Metric):
         return torch.stack([value.to(probs.device) for value in values])  # (C,)
 
 
-def build_task(multi_label: bool, classes: Sequence[str]) -> Task:
-    return MultiLabel(classes) if multi_label else SingleLabel(classes)
+def build_task(recipe: Recipe, classes: Sequence[str]) -> Task:
+    """The task that the recipe names."""
+    if recipe.learns_masks:
+        return Pixels(classes, dice=recipe.dice)
+    return MultiLabel(classes) if recipe.multi_label else SingleLabel(classes)

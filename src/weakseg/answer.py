@@ -19,6 +19,7 @@ from weakseg.options import Format, Options
 from weakseg.plan import Plan
 from weakseg.runtime import Runtime
 from weakseg.types import Answer, Segmentation
+from weakseg.voc import palette
 
 _MEDIA_TYPES = {Format.JSON: "application/json", Format.NPZ: "application/x-npz"}
 _ACCEPTED = {
@@ -202,7 +203,9 @@ def _draw(segmentation: Segmentation, chosen: Format) -> bytes:
         return encode_heatmap(segmentation.rgb, highest[None])
     _check_npz_size(segmentation)
     maps = np.stack([restored.astype(np.float16) for restored in segmentation.restored_maps()])  # (K, H, W)
-    return encode_npz(maps, segmentation.label_map, [segment.label for segment in segmentation.segments])
+    segments = segmentation.segments
+    values = [segment.value for segment in segments] if segmentation.legend else None
+    return encode_npz(maps, segmentation.label_map, [segment.label for segment in segments], values)
 
 
 def _check_answer_size(size: int) -> None:
@@ -248,8 +251,18 @@ def _describe(segmentation: Segmentation) -> dict[str, Any]:
         "image": {"width": width, "height": height},
         "scores": [{"label": label, "score": _rounded(score)} for label, score in segmentation.top_scores],
         "segments": segments,
+        **({"legend": _describe_legend(segmentation)} if segmentation.legend else {}),
         "warnings": list(segmentation.warnings),
     }
+
+
+def _describe_legend(segmentation: Segmentation) -> list[dict[str, Any]]:
+    """What each value of the mask means, with its colour there and in the overlay. 0 is background, black."""
+    colours = palette()  # (256, 3)
+    return [
+        {"value": value, "label": label, "color": f"#{bytes(colours[value]).hex()}"}
+        for value, label in segmentation.legend
+    ]
 
 
 def _headers(

@@ -14,7 +14,7 @@ from weakseg.card import ModelCard, parse_card
 from weakseg.errors import ModelError
 
 CONFIG_FILE = "model-config.yaml"
-DEFAULT_MODEL = "weakseg"  # what is served and asked where no model is named
+DEFAULT_MODEL = "weakseg"  # what is asked where no model is named; others are served beside it
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from weakseg.options import (
     MAX_BUDGET_MS,
     MAX_CRF_STEPS,
     MAX_RIVALS,
+    TILED_SIDE,
     CrfEngineName,
     GrabCutEngine,
     GrabCutMode,
@@ -30,7 +31,7 @@ CARD_KEY = "weakseg"  # the card's section in TorchServe's model-config.yaml
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 
-Method = Literal["cam", "saliency", "guided", "dcsm", "gradcam", "layercam", "fusion"]
+Method = Literal["cam", "joint", "saliency", "guided", "dcsm", "gradcam", "layercam", "fusion", "pixels"]
 
 PAPER_THRESHOLDS = {GrabCutMode.PF_PB: 0.3, GrabCutMode.F_PF: 0.7, GrabCutMode.F_PB: 0.5}  # Table 1
 
@@ -40,10 +41,15 @@ class _Strict(BaseModel):
 
 
 class Preprocessing(_Strict):
-    """How a photo becomes the network's input. Normalisation happens inside the graph, by mean and std below."""
+    """How a photo becomes the network's input. Normalisation happens inside the graph, by mean and std below.
+
+    Without ``max_side`` it is squashed to height x width. With it, it keeps its proportions, and height and width are
+    the size at which the export was compared and a worker warms up.
+    """
 
     height: int = Field(ge=16, description="h, pixels")
     width: int = Field(ge=16, description="w, pixels")
+    max_side: int | None = Field(None, ge=16, description="Long side of the input at most, pixels; none: squashed")
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -154,6 +160,8 @@ class Settings(_Strict):
     """Every choice of one request, made: from the request, else from the card. Reported as "options in force"."""
 
     refine: Refine
+    max_side: int | None = None  # None where photos are squashed to the network's size
+    tile: bool | None = None  # None but for networks that learned masks
     subtract_classes: int | None = None  # None where the model subtracts none
     sigma: float | None = None  # None without gaussian
     guided: GuidedSettings | None = None  # None without guided
@@ -243,6 +251,7 @@ class ModelCard(_Strict):
         refine = options.refine if isinstance(options.refine, Refine) else _implied_refine(options, task.refine)
         return Settings(
             refine=refine,
+            **self._view(options),
             subtract_classes=self._subtracted(options),
             sigma=(options.sigma or task.sigma) if refine.smooths else None,
             guided=_choose_guided(options, task.guided) if refine.guides else None,
@@ -254,6 +263,29 @@ class ModelCard(_Strict):
         """What refine=auto chooses from, best first: the settings of each of the task's candidates."""
         asked = ({"budget_ms": None, **candidate.model_dump()} for candidate in self.task(options).candidates())
         return tuple(self.settings(options.model_copy(update=fields)) for fields in asked)
+
+    @property
+    def labels_pixels(self) -> bool:
+        """Whether its maps are probabilities of pixels, from a network that learned masks."""
+        return self.method == "pixels"
+
+    def input_side(self, options: Options) -> int | None:
+        """At which long side the network sees a photo at most; None: it is squashed to height x width."""
+        return options.max_side or (TILED_SIDE if options.tile else self.preprocessing.max_side)
+
+    def _view(self, options: Options) -> dict[str, Any]:
+        """How large the network sees the photo, and whether piece by piece."""
+        if self.labels_pixels:
+            return {"max_side": self.input_side(options), "tile": bool(options.tile)}
+        for name in ("max_side", "tile"):
+            value = getattr(options, name)
+            if value is not None:
+                raise OptionValueError(
+                    f"{value} means nothing to {self.name}, which makes {self.method} maps of the photo at one size.",
+                    field=name,
+                    remedy="Send no such option, or ask a model whose method is pixels.",
+                )
+        return {}
 
     def _subtracted(self, options: Options) -> int | None:
         if options.subtract_classes is None:

@@ -11,7 +11,8 @@ WeaksegError
 │   ├── UnknownOptionError       400 option_unknown
 │   ├── OptionValueError         400 option_invalid
 │   ├── UnknownClassError        400 class_unknown
-│   └── NotAcceptableError       406 format_not_acceptable
+│   ├── NotAcceptableError       406 format_not_acceptable
+│   └── TilesTooSlowError        503 tiles_too_slow       the time of a batch ran out between two tiles
 ├── ModelError                   the archive's fault: start-up stops
 │   ├── ModelCardError           the YAML card is missing something or contradicts the graph
 │   ├── UnsupportedNetworkError  the classifier does not end in pooling + one linear layer
@@ -107,6 +108,11 @@ class UnknownClassError(RequestError):
 class NotAcceptableError(RequestError):
     code = "format_not_acceptable"
     status = 406
+
+
+class TilesTooSlowError(RequestError):
+    code = "tiles_too_slow"
+    status = 503
 
 
 class ModelError(WeaksegError):

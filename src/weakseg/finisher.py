@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.card import ModelCard
-from weakseg.doubts import find_doubts
+from weakseg.doubts import find_doubts, find_pixel_doubts
 from weakseg.options import Refine
 from weakseg.plan import Choice, Plan
 from weakseg.refine.bench import find_region
+from weakseg.refine.claims import claims_of
 from weakseg.refine.costs import Costs, Work, measure_costs
 from weakseg.refine.refine import Refinement, cut_box
-from weakseg.types import GraphOutput, Maps, Segment, Segmentation
+from weakseg.types import GraphOutput, LabelMap, Maps, Segment, Segmentation
 
 TOP_SCORES = 5
+MOST_VALUES = 255  # of a label map, beside 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class Finisher:
         self._card, self._device = card, device
         self._vocabulary = card.vocabulary()
         self._rankable = np.flatnonzero(self._vocabulary.rankable())
+        self._claims = claims_of(labels_pixels=card.labels_pixels)
+        # Labels keep their values whatever is asked for, where there are values enough.
+        self._is_stable = card.labels_pixels and len(self._vocabulary) <= MOST_VALUES
+        self._legend = tuple(enumerate(self._vocabulary.names, start=1)) if self._is_stable else ()
         self._measuring = Lock()
         self._costs: Costs | None = None
 
@@ -74,6 +80,7 @@ class Finisher:
             box=plan.options.box,
             context=self._card.box_context,
             sides=self._card.sides,
+            claims=self._claims,
         )
         return Draft(plan, scores, chosen, maps, refinement)
 
@@ -84,14 +91,19 @@ class Finisher:
             solution: Of the draft's CRF; None without one.
         """
         refined = draft.refinement.finish(solution)
+        values = draft.chosen + 1 if self._is_stable else np.arange(1, len(draft.chosen) + 1)  # (K,)
+        label_map = _give_values(refined.label_map, values)
         segments = tuple(
-            Segment(self._vocabulary.names[index], int(index), float(draft.scores[index]), value)
-            for value, index in enumerate(draft.chosen, start=1)
+            Segment(self._vocabulary.names[index], int(index), float(draft.scores[index]), int(value))
+            for value, index in zip(values, draft.chosen, strict=True)
         )
         plan = draft.plan
-        warnings = _explain(plan) + refined.warnings + find_doubts(refined.label_map, segments)
+        find = find_pixel_doubts if self._card.labels_pixels else find_doubts
+        warnings = _explain(plan) + refined.warnings + find(label_map, segments)
         top_scores = self._top_scores(draft.scores)
-        return Segmentation(plan.rgb, refined.label_map, draft.maps, plan.geometry, segments, top_scores, warnings)
+        return Segmentation(
+            plan.rgb, label_map, draft.maps, plan.geometry, segments, top_scores, warnings, self._legend
+        )
 
     def cut_box(self, plan: Plan) -> Segmentation:
         """Naked GrabCut."""
@@ -134,6 +146,13 @@ class Finisher:
     def _top_scores(self, scores: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
         best = self._rankable[np.argsort(-scores[self._rankable], kind="stable")[:TOP_SCORES]]
         return tuple((self._vocabulary.names[index], float(scores[index])) for index in best)
+
+
+def _give_values(label_map: LabelMap, values: NDArray[np.int64]) -> LabelMap:
+    """(H, W) of 0 and k = 1 ... K to the k-th of (K,) values."""
+    if np.array_equal(values, np.arange(1, len(values) + 1)):
+        return label_map
+    return np.concatenate([[0], values]).astype(np.uint8)[label_map]  # (H, W)
 
 
 def _explain(plan: Plan) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from weakseg.errors import ModelCardError, UnknownClassError
 
+FEW = 21  # labels that are all named to a caller who asks for another one
 RESERVED = frozenset({"auto", "none"})  # values of option ``classes`` that are no names
 
 
@@ -79,6 +80,10 @@ class Vocabulary:
         inside = [name for name in self.names if len(wanted) > 2 and wanted in name.casefold()]
         close = difflib.get_close_matches(wanted, self._index, n=5, cutoff=0.5)
         nearest = list(dict.fromkeys([*inside[:3], *(self.names[self._index[name]] for name in close)]))[:5]
+        if len(self) <= FEW:
+            guess = f" Did you mean {', '.join(nearest)}?" if nearest else ""
+            classes = "1 class" if len(self) == 1 else f"{len(self)} classes"
+            return f"The model has {classes}: {', '.join(self.names)}.{guess}"
         if nearest:
             return f"Did you mean {', '.join(nearest)}?"
         return f"The model has {len(self.classes)} classes, such as {', '.join(self.names[-3:])}."

@@ -47,6 +47,10 @@ LEAST_CRF_COLOUR_RGB = 1.0
 # take 11.5 CPU-seconds (20 in 10: 7.8), some 2.9 of them for setting up the lattices, whatever the masks and the steps.
 MAX_CRF_WORK = 200
 MAX_BUDGET_MS = 60_000.0
+LEAST_SIDE = 32
+MAX_SIDE = 1024  # of one forward pass: VGG16 at 1024 x 1024 pixels keeps some 600 MB of feature maps
+MAX_TILED_SIDE = 4096
+TILED_SIDE = 2048  # where a request asks for tiles and for no size
 AUTO: Final = "auto"  # refine=auto: whatever fits the budget
 
 
@@ -103,6 +107,27 @@ class Options(BaseModel):
             f"Send a number above 0, and {MAX_BUDGET_MS:.0f} at most.",
             gt=0,
             le=MAX_BUDGET_MS,
+        ),
+    ] = None
+    max_side: Annotated[
+        int | None,
+        BeforeValidator(refuse_bool),
+        _whole(
+            f"Models that learned masks: the photo is shrunk to this long side at most, {LEAST_SIDE} to {MAX_SIDE} "
+            f"pixels, to {MAX_TILED_SIDE} with `tile`. Masks have the photo's own size all the same.",
+            f"Send a whole number from {LEAST_SIDE} to {MAX_SIDE}, or to {MAX_TILED_SIDE} with tile=true.",
+            ge=LEAST_SIDE,
+            le=MAX_TILED_SIDE,
+        ),
+    ] = None
+    tile: Annotated[
+        bool | None,
+        BeforeValidator(read_name),
+        Field(
+            description="Models that learned masks: `true` shows a large photo to the network in overlapping tiles, at "
+            f"a long side of `max_side` pixels ({TILED_SIDE} where it is not sent): finer borders and small objects, "
+            "for many times the time.",
+            json_schema_extra={"remedy": "Send true or false."},
         ),
     ] = None
     subtract_classes: Annotated[
@@ -276,6 +301,10 @@ class Options(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.max_side is not None and self.max_side > MAX_SIDE and not self.tile:
+            raise ValueError(
+                f"max_side: {self.max_side} pixels are too many for one look.|Send {MAX_SIDE} at most, or tile=true."
+            )
         if self.classes == ("none",):
             self._check_naked()
         elif self.is_auto:
@@ -297,7 +326,7 @@ class Options(BaseModel):
         if self.refine not in (None, Refine.GRABCUT):
             raise ValueError(f"refine: classes=none is GrabCut alone, not {self.refine}.|Send refine=grabcut.")
         of_maps = [name for step in ("gaussian", "guided", "crf") for name in STEP_OPTIONS[step]]
-        for name in ("budget_ms", "grabcut_mode", "threshold", "subtract_classes", *of_maps):
+        for name in ("budget_ms", "grabcut_mode", "threshold", "subtract_classes", "max_side", "tile", *of_maps):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name}: classes=none has no map to apply it to.|Send classes, or leave it out.")
 

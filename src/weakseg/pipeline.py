@@ -6,10 +6,11 @@ Requests of one batch may differ in size and in every option. A bad request gets
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -25,21 +26,24 @@ from weakseg.answer import (
 )
 from weakseg.card import ModelCard, Settings
 from weakseg.codec.decode import Limits, decode_photo
-from weakseg.errors import MissingImageError, OptionValueError, RequestError
+from weakseg.errors import MissingImageError, OptionValueError, RequestError, TilesTooSlowError
 from weakseg.finisher import Draft, Finisher
-from weakseg.options import MAX_PASSES, CrfEngineName, Format, Options, Pick, parse_options
+from weakseg.groups import group_plans, pulls_back
+from weakseg.option_values import MAX_CLASSES
+from weakseg.options import CrfEngineName, Format, Options, Pick, parse_options
 from weakseg.plan import Plan
 from weakseg.preprocess import prepare
-from weakseg.query import best_ranks, join_queries, split_queries
+from weakseg.query import best_ranks, join_queries
 from weakseg.refine.crf import find_engine
 from weakseg.runtime import Runtime
 from weakseg.side_by_side import SideBySide
+from weakseg.tiles import Tiling, run_tiles
 from weakseg.types import Answer, Box, Geometry, GraphOutput, Query, RawRequest, Rgb, Segmentation
-from weakseg.work import check_settings, check_work, find_excess, is_installed
+from weakseg.work import check_settings, check_work, find_excess, is_installed, plan_tiles
 
 log = logging.getLogger(__name__)
 
-AUTO_LABELS = 5  # classes=auto answers with at most this many labels
+AUTO_LABELS = 5  # classes=auto answers with at most this many labels; where the network labels pixels, with 20
 BATCH_DEADLINE_S = 60.0  # half of the time after which TorchServe replaces a worker that does not answer
 
 
@@ -93,7 +97,7 @@ class Pipeline:
         self._run_network(jobs)
         if self._solves_together:
             self._solve_together(jobs)
-        self._each(jobs, self._finish)
+        self._each(sorted(jobs, key=_is_tiled), self._finish)  # what takes longest holds up nobody
         return [job.answer or encode_error(None) for job in jobs]
 
     def segment(self, photos: Sequence[Rgb], options: Sequence[Options]) -> list[Segmentation]:
@@ -106,8 +110,8 @@ class Pipeline:
             RequestError: one of the photos cannot be segmented as its options ask.
         """
         plans = [self.plan(rgb, option) for rgb, option in zip(photos, options, strict=True)]
-        outputs: dict[int, GraphOutput] = {}
-        for members in self._groups(enumerate(plans)):
+        outputs = {index: self.forward_tiles(plan) for index, plan in enumerate(plans) if plan.tiling}
+        for members in group_plans(enumerate(plans), self.card):
             outputs.update(zip(members, self.forward([plans[index] for index in members]), strict=True))
         return [self.finish(plan, outputs.get(index)) for index, plan in enumerate(plans)]
 
@@ -137,7 +141,9 @@ class Pipeline:
         """How small the photo may be decoded: where nothing is drawn on it or cut out of it, as small as it is used."""
         if options.box is not None or chosen in (Format.CUTOUT, Format.OVERLAY, Format.HEATMAP):
             return None
-        return max(self.card.preprocessing.height, self.card.preprocessing.width, *self.card.sides)
+        preprocessing = self.card.preprocessing
+        seen_px = self.card.input_side(options) or max(preprocessing.height, preprocessing.width)
+        return max(seen_px, *self.card.sides)
 
     def plan(
         self,
@@ -161,17 +167,26 @@ class Pipeline:
         if options.box is not None:
             _check_box(options.box, rgb)
         if options.classes == ("none",):
-            geometry = Geometry(photo_hw or (rgb.shape[0], rgb.shape[1]))
+            geometry = Geometry(photo_hw or _hw(rgb))
             return Plan(rgb, options, settings, chosen, options.classes, None, None, geometry)
         among = self._among(options)
         query = self._query(options, settings, among)
         asked = options.classes if options.classes == ("auto",) else tuple(self.vocabulary.names[i] for i in among)
         ranking = self._ranking(options, query)
         settings = ranking[-1] if ranking else settings  # the cheapest, until there is a choice
-        check_work(settings, query, pulls_back=self._pulls_back)
-        network_input, geometry = prepare(rgb, self.card.preprocessing)
-        geometry = geometry if photo_hw is None else Geometry(photo_hw)
-        return Plan(rgb, options, settings, chosen, asked, query, network_input, geometry, ranking)
+        check_work(settings, query, pulls_back=pulls_back(self.card))
+        tiling = self._tiling(_hw(rgb), settings, query)
+        network_input, geometry = prepare(rgb, self.card.preprocessing, settings.max_side)
+        geometry = geometry if photo_hw is None else replace(geometry, photo_hw=photo_hw)
+        return Plan(rgb, options, settings, chosen, asked, query, network_input, geometry, ranking, tiling=tiling)
+
+    def _tiling(self, photo_hw: tuple[int, int], settings: Settings, query: Query) -> Tiling | None:
+        """Where tiles were asked for, those of the card's height x width."""
+        if not settings.tile or settings.max_side is None:
+            return None
+        kept = query.among if (query.labels < 0).any() else query.labels  # (1, K)
+        tile_hw = (self.card.preprocessing.height, self.card.preprocessing.width)
+        return plan_tiles(photo_hw, tile_hw, settings.max_side, kept.shape[1])
 
     def _ranking(self, options: Options, query: Query) -> tuple[Settings, ...]:
         """What refine=auto may choose from: whatever is there and no excess for one request. Empty without auto."""
@@ -194,7 +209,8 @@ class Pipeline:
             labels = best_ranks(1)
         elif options.classes == ("auto",):
             several = self.card.tag_threshold < 1 and not settings.subtract_classes
-            labels = best_ranks(min(AUTO_LABELS if several else 1, len(among)))
+            most = MAX_CLASSES if self.card.labels_pixels else AUTO_LABELS
+            labels = best_ranks(min(most if several else 1, len(among)))
         else:
             labels = among
         return Query(labels[None], among[None], best_ranks(settings.subtract_classes or 0)[None])
@@ -202,7 +218,7 @@ class Pipeline:
     def _run_network(self, jobs: Sequence[Job]) -> None:
         """One forward pass per group, as long as there is time; jobs get their own part of the output."""
         waiting = {index: job.plan for index, job in enumerate(jobs) if job.plan and job.answer is None}
-        for members in self._groups(waiting.items()):
+        for members in group_plans(waiting.items(), self.card):
             started = time.perf_counter()
             if self._is_late(jobs[members[0]], started):
                 for index in members:
@@ -220,34 +236,29 @@ class Pipeline:
                 jobs[index].timings_ms["network"] = _ms_since(started)
 
     def forward(self, plans: Sequence[Plan]) -> list[GraphOutput]:
-        """One forward pass for plans of one input shape; naked GrabCut's plans have no place here."""
+        """One forward pass for plans of one input shape; naked GrabCut's plans have no place here.
+
+        Plans with tiles come alone.
+        """
+        if len(plans) == 1 and plans[0].tiling is not None:
+            return [self.forward_tiles(plans[0])]
         images = np.stack([plan.network_input for plan in plans if plan.network_input is not None])  # (B, h, w, 3)
         queries = [plan.query for plan in plans if plan.query is not None]
         output = self.runtime.run(images, join_queries(queries))
         return [output.of_photo(index, query.labels.shape[1]) for index, query in enumerate(queries)]
 
-    @property
-    def _pulls_back(self) -> bool:
-        """Whether each label costs a backward pass."""
-        return self.card.method != "cam"
+    def forward_tiles(self, plan: Plan, until: float = math.inf) -> GraphOutput:
+        """The forward passes of a plan that has tiles.
 
-    def _groups(self, plans: Iterable[tuple[int, Plan]]) -> list[list[int]]:
-        """Indices of plans that share a forward pass, by input shape. Naked GrabCut is in no group.
-
-        With gradients they ask for equally many labels and rivals too, so that nobody pays for a neighbour's, and for
-        at most MAX_PASSES backward passes together: gradients of every label are in memory at once.
+        Args:
+            until: When there is no time left, by ``time.perf_counter()``.
+        Raises:
+            TilesTooSlowError: not all tiles were seen until then.
         """
-        groups: dict[tuple[int, ...], list[tuple[int, Query]]] = defaultdict(list)
-        for index, plan in plans:
-            if plan.network_input is not None and plan.query is not None:
-                asked = (plan.query.labels.shape[1], plan.query.rivals.shape[1]) if self._pulls_back else ()
-                groups[(*plan.network_input.shape, *asked)].append((index, plan.query))
-        most = MAX_PASSES if self._pulls_back else None
-        return [
-            [index for index, _ in group[part]]
-            for group in groups.values()
-            for part in split_queries([query for _, query in group], most)
-        ]
+        assert plan.tiling is not None
+        assert plan.query is not None
+        assert plan.network_input is not None
+        return run_tiles(self.runtime.run, plan.network_input, plan.query, plan.tiling, partial(_watch_clock, until))
 
     def _is_late(self, job: Job, now: float) -> bool:
         return now - job.arrived > self.batch_deadline_s
@@ -290,6 +301,8 @@ class Pipeline:
         if self._is_late(job, time.perf_counter()):
             job.answer = encode_late()
             return
+        if _is_tiled(job) and job.output is None:
+            self._look_at_tiles(job)
         if job.output is not None:
             self._draft(job)
         started = time.perf_counter()
@@ -307,6 +320,13 @@ class Pipeline:
         job.answer = encode_answer(
             segmentation, in_force, plan.format, self._provenance, job.timings_ms, since=job.arrived
         )
+
+    def _look_at_tiles(self, job: Job) -> None:
+        """The network's part, as late as this: whole photos' maps of all jobs of a batch may not fit in memory."""
+        started = time.perf_counter()
+        assert job.plan is not None
+        job.output = self.forward_tiles(job.plan, job.arrived + self.batch_deadline_s)
+        job.timings_ms["network"] = _ms_since(started)
 
     def finish(self, plan: Plan, output: GraphOutput | None) -> Segmentation:
         """Refine what the network said (None: naked GrabCut). A plan may be finished again with other settings."""
@@ -327,8 +347,25 @@ def _attempt(step: Callable[[Job], None], job: Job) -> None:
         job.answer = encode_error(None)
 
 
+def _is_tiled(job: Job) -> bool:
+    return job.plan is not None and job.plan.tiling is not None
+
+
+def _watch_clock(until: float) -> None:
+    if time.perf_counter() > until:
+        raise TilesTooSlowError(
+            "the time that a batch of requests may take was over before all tiles were seen.",
+            field="max_side",
+            remedy="Send a smaller one, or leave tile out; or send it again when the service is less busy.",
+        )
+
+
+def _hw(rgb: Rgb) -> tuple[int, int]:
+    return rgb.shape[0], rgb.shape[1]
+
+
 def _check_box(box: Box, rgb: Rgb) -> None:
-    height, width = rgb.shape[:2]
+    height, width = _hw(rgb)
     if box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height:
         raise OptionValueError(
             f"{box.as_list()} reaches outside the photo of {width} x {height} pixels.",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from weakseg.card import Settings
 from weakseg.options import Format, Options
+from weakseg.tiles import Tiling
 from weakseg.types import Geometry, Query, Rgb
 
 
@@ -35,3 +36,4 @@ class Plan:
     geometry: Geometry
     ranking: tuple[Settings, ...] = ()  # of refine=auto, best first; empty once one of them is chosen
     choice: Choice | None = None  # of refine=auto, once it is made
+    tiling: Tiling | None = None  # of the network input, where the network sees it in tiles

@@ -13,8 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from weakseg.sampling import resample
+
 Rgb: TypeAlias = NDArray[np.uint8]  # (H, W, 3) in [0, 255], upright
-LabelMap: TypeAlias = NDArray[np.uint8]  # (H, W), 0 = background, k = k-th segment of the answer
+LabelMap: TypeAlias = NDArray[np.uint8]  # (H, W), 0 = background, else the value of a segment of the answer
 Mask: TypeAlias = NDArray[np.bool_]  # (H, W)
 Maps: TypeAlias = NDArray[np.float32]  # (K, h', w') in [0, 1]
 
@@ -71,9 +73,14 @@ class Geometry:
     """How to bring a class map back to the photo, whose cells divide it evenly: the network saw it squashed to (h, w).
 
     Arithmetic is in pixel areas (half-pixel centres), as in OpenCV and in ``interpolate(align_corners=False)``.
+
+    Args:
+        fine: Maps have nearly as many cells as the photo has pixels, or more; where they are brought to fewer, areas
+            are averaged.
     """
 
     photo_hw: tuple[int, int]
+    fine: bool = False
 
     @property
     def whole(self) -> Box:
@@ -84,6 +91,8 @@ class Geometry:
     ) -> NDArray[np.float32]:
         """Linear interpolation of one class map at the pixels of the photo, or of a part of it.
 
+        A fine map that shrinks is averaged instead.
+
         Args:
             class_map: (h', w') float32, of the whole photo.
             part: Which part of the photo; None: all of it.
@@ -93,6 +102,10 @@ class Geometry:
         """
         part = part or self.whole
         height, width = hw or (part.height, part.width)
+        if self.fine:
+            down, across = (cells / px for cells, px in zip(class_map.shape, self.photo_hw, strict=True))
+            spans = (part.y0 * down, part.y1 * down), (part.x0 * across, part.x1 * across)
+            return resample(class_map, *spans, (height, width))
         rows = _interpolation(part.y0, part.y1, height, self.photo_hw[0], class_map.shape[0])  # (H, h')
         columns = _interpolation(part.x0, part.x1, width, self.photo_hw[1], class_map.shape[1])  # (W, w')
         return np.asarray(rows @ class_map @ columns.T, np.float32)  # (H, W)
@@ -148,7 +161,7 @@ class Segment:
     label: str
     index: int  # label index in [0, L); -1 for the object of naked GrabCut
     score: float | None  # None when the network was not asked (naked GrabCut)
-    value: int  # 1 ... K
+    value: int  # 1 ... K; of a network that learned masks: index + 1, whatever was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +175,7 @@ class Segmentation:
     segments: tuple[Segment, ...]  # K
     top_scores: tuple[tuple[str, float], ...]  # best labels of the photo, best first
     warnings: tuple[str, ...] = ()
+    legend: tuple[tuple[int, str], ...] = ()  # every value that this model may give, and its label; empty: of segments
 
     def restored_maps(self) -> Iterator[NDArray[np.float32]]:
         """Each class map at the photo's size, (H, W), one after the other: K full-size maps may not fit in memory."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from importlib.util import find_spec
 
 from weakseg.card import Settings
 from weakseg.errors import OptionValueError
-from weakseg.options import MAX_CRF_WORK, MAX_CUTS, MAX_PASSES, CrfEngineName
+from weakseg.options import LEAST_SIDE, MAX_CRF_WORK, MAX_CUTS, MAX_PASSES, CrfEngineName
+from weakseg.preprocess import fit_within
+from weakseg.tiles import Tiling
 from weakseg.types import Query
+
+MAX_TILES = 128  # forward passes of one request: of a network that takes 0.3 s for one, 40 s
+MAX_TILED_VALUES = 64_000_000  # of the maps that are kept of one photo, 256 MB: 20 labels at 2048 x 1536
 
 
 def check_work(settings: Settings, query: Query, *, pulls_back: bool) -> None:
@@ -29,6 +36,42 @@ def check_work(settings: Settings, query: Query, *, pulls_back: bool) -> None:
     excess = find_excess(settings, masks)
     if excess is not None:
         raise excess
+
+
+def plan_tiles(photo_hw: tuple[int, int], tile_hw: tuple[int, int], max_side: int, labels: int) -> Tiling:
+    """The tiles of a photo that is shrunk to a long side of ``max_side`` pixels.
+
+    Args:
+        labels: Whose maps are kept.
+    Raises:
+        OptionValueError: they would take minutes, or more memory than one request may have.
+    """
+
+    def lay(side: int) -> Tiling:
+        return Tiling.over(fit_within(photo_hw, side), tile_hw)
+
+    tiling = lay(max_side)
+    height, width = tiling.picture_hw
+    if tiling.count > MAX_TILES:
+        fitting = _largest_side(max_side, lambda side: lay(side).count <= MAX_TILES)
+        raise OptionValueError(
+            f"{width} x {height} pixels are {tiling.count} tiles, more than {MAX_TILES}.",
+            field="max_side",
+            remedy=f"Send {fitting} or less, or leave tile out.",
+        )
+    if labels * height * width > MAX_TILED_VALUES:
+        fitting = _largest_side(max_side, lambda side: labels * math.prod(lay(side).picture_hw) <= MAX_TILED_VALUES)
+        raise OptionValueError(
+            f"{labels} maps of {width} x {height} pixels are more than {MAX_TILED_VALUES:,} values in memory.",
+            field="max_side",
+            remedy=f"Send {fitting} or less, or fewer classes by name.",
+        )
+    return tiling
+
+
+def _largest_side(most: int, is_fine: Callable[[int], bool]) -> int:
+    """The longest side below ``most`` that is fine, in steps."""
+    return next((side for side in range(most - LEAST_SIDE, LEAST_SIDE, -LEAST_SIDE) if is_fine(side)), LEAST_SIDE)
 
 
 def check_settings(settings: Settings) -> None:

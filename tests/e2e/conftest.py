@@ -1,4 +1,4 @@
-"""One service for all end-to-end tests: the default model, and one with random weights whose classes are known."""
+"""One service for all end-to-end tests: the default models, and two of either family whose classes are known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.archives import default_models
 from tests.helpers.launcher import Launcher, free_ports, session_members
+from tests.helpers.pixel_checkpoints import build_odds_archive
+
+MODELS = ",".join((*default_models(), "tiny_cam", "tiny_pixels"))
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,11 @@ class Service:
     def tiny(self) -> str:
         """Where the model with random weights answers."""
         return f"{self.launcher.url}/predictions/tiny_cam"
+
+    @property
+    def pixels(self) -> str:
+        """Where the model that labels pixels answers: red ones, green ones."""
+        return f"{self.launcher.url}/predictions/tiny_pixels"
 
     @property
     def management(self) -> str:
@@ -43,7 +52,8 @@ def service(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     launcher = Launcher(folder / "store", folder / "state", free_ports())
     launcher.store.mkdir()
     shutil.copy(tiny_archive, launcher.store)
-    started = launcher.run("--detach", "--models", "weakseg,tiny_cam")
+    build_odds_archive(launcher.store, name="tiny_pixels")
+    started = launcher.run("--detach", "--models", MODELS)
     assert started.returncode == 0, started.stdout
     session = json.loads((launcher.state / "instance.json").read_text())["session"]
     yield Service(launcher, started.stdout, session)

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scripts.archives import _DEMO_SOURCES, fingerprint, sample_drawing
+from scripts.archives import _DEMO_SOURCES, default_models, fingerprint, sample_drawing
 from tests.helpers.launcher import Launcher, free_ports
 from weakseg.archive import open_archive
 from weakseg.pipeline import Pipeline
@@ -22,6 +22,7 @@ def test_without_weights_there_is_a_model_that_says_what_it_is(tmp_path: Path) -
     assert done.returncode == 0, done.stdout
     assert "DEMONSTRATION MODEL" in done.stdout
 
+    assert {path.stem for path in launcher.store.glob("*.mar")} == {*default_models()}, "others need no download"
     archive = open_archive(launcher.store / "weakseg.mar")
     assert archive.card.version == "demo"
     assert archive.card.weights.demonstration

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import MODELS, Service
 from tests.helpers.http import post, send
 from tests.helpers.launcher import ROOT, Launcher, free_ports, session_members
 from tests.helpers.photos import cat_photo
@@ -34,7 +34,7 @@ def test_the_printed_curl_line_works_as_it_stands(service: Service, tmp_path: Pa
 
 
 def test_a_second_start_finds_the_first(service: Service) -> None:
-    again = service.launcher.run("--detach", "--models", "weakseg,tiny_cam")
+    again = service.launcher.run("--detach", "--models", MODELS)
     assert again.returncode == 0, again.stdout
     assert "runs already" in again.stdout
     assert curl_line(again.stdout) == curl_line(service.said)

@@ -58,3 +58,48 @@ class FakeRuntime:
         """One photo's (K,) labels by number."""
         ranked = sorted((label for label in among if label >= 0), key=lambda label: -self.scores[label])
         return np.array([label if label >= 0 else ranked[-label - 1] for label in labels], np.int64)
+
+
+def make_pixel_card(**changes: Any) -> ModelCard:
+    """A network that learned masks of cat and dog: photos at a long side of 48 at most, tiles of 16 x 24."""
+    fields: dict[str, Any] = {
+        "name": "fake_pixels",
+        "method": "pixels",
+        "classes": ("cat", "dog"),
+        "groups": {},
+        "tag_threshold": 0.5,
+        "preprocessing": {"height": 16, "width": 24, "max_side": 48, "mean": (0, 0, 0), "std": (1, 1, 1)},
+        "photo_task": {"refine": "none", "threshold": 0.5, "crf": {"confidence": 1.0}},
+        "box_task": {"refine": "none", "threshold": 0.5, "crf": {"confidence": 1.0}},
+    }
+    return make_card(**fields | changes)
+
+
+class FakePixelRuntime:
+    """A pointwise network: the probability of the l-th label is the l-th colour channel of the input, of 255.
+
+    A label's score is its highest probability. Records each call's photos and query.
+    """
+
+    name = "onnx"
+    device = "cpu"
+
+    def __init__(self, fail_when: Callable[[NDArray[np.uint8]], bool] | None = None) -> None:
+        self._fail_when = fail_when
+        self.calls: list[tuple[tuple[int, ...], Query]] = []
+
+    def run(self, images: NDArray[np.uint8], query: Query) -> GraphOutput:
+        self.calls.append((images.shape, query))
+        if self._fail_when is not None and self._fail_when(images):
+            raise RuntimeError("made to fail")
+        labels = int(max(query.labels.max(), query.among.max())) + 1
+        probs = np.moveaxis(images[..., : max(labels, 2)], 3, 1).astype(np.float32) / 255  # (B, L, h, w)
+        scores = probs.max(axis=(2, 3))  # (B, L)
+        chosen = np.stack([_resolve(*photo) for photo in zip(query.labels, query.among, scores, strict=True)])  # (B, K)
+        return GraphOutput(scores, np.take_along_axis(probs, chosen[:, :, None, None], axis=1), chosen)
+
+
+def _resolve(labels: NDArray[np.int64], among: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """One photo's (K,) labels by number."""
+    ranked = sorted((label for label in among if label >= 0), key=lambda label: -scores[label])
+    return np.array([label if label >= 0 else ranked[-label - 1] for label in labels], np.int64)

@@ -1,4 +1,4 @@
-"""Encoded pictures of scikit-image's cat, in many kinds and in bad ones."""
+"""Encoded pictures: scikit-image's cat, in many kinds and in bad ones; coloured stripes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import skimage.data
 from PIL import Image
+
+RED, GREEN, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 0)
 
 
 def encode(image: Image.Image, kind: str = "JPEG", **settings: Any) -> bytes:
@@ -53,3 +55,11 @@ def png_bomb(width: int = 20_000, height: int = 20_000) -> bytes:
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
     packed = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def three_stripes(width: int = 120, height: int = 80, *, right: tuple[int, int, int] = GREEN) -> bytes:
+    """Three upright stripes of equal width: red, black, and ``right``; PNG."""
+    whole = Image.new("RGB", (width, height))
+    for place, colour in enumerate((RED, BLACK, right)):
+        whole.paste(colour, (place * width // 3, 0, (place + 1) * width // 3, height))
+    return encode(whole, "PNG")

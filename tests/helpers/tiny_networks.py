@@ -61,3 +61,22 @@ def red_and_green() -> nn.Conv2d:
         convolution.weight.zero_()[0, 0] = 1
         convolution.weight[1, 1] = 1
     return convolution
+
+
+class ColourMapNet(nn.Module):
+    """The same head as a class map of its own, and an aggregation of it."""
+
+    def __init__(self, aggregate: nn.Module) -> None:
+        super().__init__()
+        self.features = red_and_green()
+        self.class_convolution = nn.Conv2d(2, 3, 1)
+        self.aggregate = aggregate
+        with torch.no_grad():
+            self.class_convolution.weight.copy_(torch.tensor(HEAD_WEIGHT)[:, :, None, None])
+            self.class_convolution.bias.copy_(torch.tensor(HEAD_BIAS))
+
+    def class_map(self, images: Tensor) -> Tensor:
+        return self.class_convolution(self.features(images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.aggregate(self.class_map(images))

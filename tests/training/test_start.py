@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,13 +45,14 @@ def describe(weights: Path) -> None:
         ("alexnet", {"classifier.6.weight", "classifier.6.bias"}),
         ("alexnet_plus", {"classifier.prediction.weight", "classifier.prediction.bias"}),
         ("vgg16_fcn", {"head.weight", "head.bias"}),
+        ("joint_alexnet", {"class_convolution.weight", "class_convolution.bias"}),
         ("squeezenet1_1_linear", {"classifier.1.weight", "classifier.1.bias"}),
         ("mobilenet_v2", {"classifier.1.weight", "classifier.1.bias"}),
         ("densenet121", {"classifier.weight", "classifier.bias"}),
     ],
 )
 def test_the_head_is_what_depends_on_the_number_of_classes(network: str, head: set[str]) -> None:
-    assert find_head(network) == head
+    assert find_head(partial(build_network, network)) == head
 
 
 def test_random_weights_depend_on_the_seed_and_leave_the_random_state() -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from training.tasks import MultiLabel, SingleLabel, build_task
+from tests.helpers.drawn_photos import tiny_recipe
+from training.tasks import MultiLabel, Pixels, SingleLabel, build_task
 
 CLASSES = ("cat", "cow", "dog")
 
@@ -64,5 +65,8 @@ def test_average_precision_agrees_with_scikit_learn() -> None:
 
 
 def test_a_task_is_chosen_by_the_recipe() -> None:
-    assert isinstance(build_task(True, CLASSES), MultiLabel)
-    assert isinstance(build_task(False, CLASSES), SingleLabel)
+    assert isinstance(build_task(tiny_recipe(task="multi_label"), CLASSES), MultiLabel)
+    assert isinstance(build_task(tiny_recipe(task="single_label"), CLASSES), SingleLabel)
+    pixels = build_task(tiny_recipe(task="pixels", resize=None, dice=0.5), CLASSES)
+    assert isinstance(pixels, Pixels)
+    assert pixels.dice == 0.5

@@ -17,9 +17,11 @@ from export.archive import write_archive
 from scripts import archives, launcher, torchserve
 from scripts.launcher import app
 from tests.helpers.fakes import make_card
+from tests.helpers.pixel_checkpoints import know_strided, write_checkpoint
 from weakseg.errors import ModelError, WeightsUnavailableError
 from weakseg.models import classifier
 from weakseg.models.classifier import build_network
+from weakseg.models.pixel import bundled
 
 SOURCES = {"sources": "1"}  # stands for the files that an archive is made of
 DOUBT = {"doubt": ""}  # of the fake weights
@@ -294,3 +296,75 @@ def test_methods_of_checkpoints_are_checked(checkpoint: Path) -> None:
     result = CliRunner().invoke(app, ["--build-only", "--method", "cam"])
     assert result.exit_code == 2
     assert "belongs to" in result.output
+
+
+def test_a_checkpoint_that_labels_pixels_is_served_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know_strided(monkeypatch)
+    path = write_checkpoint(tmp_path / "best.pt")
+    archive, _ = ensure_trained(path)
+    card = archives.open_archive(archive).card
+    assert (card.name, card.method, card.classes, card.multi_label) == ("strided", "pixels", ("shoe", "sock"), False)
+    assert (card.preprocessing.height, card.preprocessing.width, card.preprocessing.max_side) == (33, 50, 64)
+    assert card.made_of == archives.fingerprint(archives._SOURCES)
+    assert "up to date" in ensure_trained(path)[1]
+    with pytest.raises(
+        ModelError, match=r"--method does not go with it: .*best\.pt holds a network that labels pixels"
+    ):
+        archives.read_checkpoint(path, print, method="saliency")
+
+
+@pytest.fixture
+def hair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """In the place of the weights that come with the package; nothing can be downloaded."""
+    know_strided(monkeypatch)
+    _set_weights(monkeypatch, available=False)
+    monkeypatch.setattr(bundled, "WEIGHTS", tmp_path / "weights")
+    return write_checkpoint(tmp_path / "weights" / "hair.pt", classes=("hair",), max_side=80)
+
+
+def test_weights_of_the_package_make_a_default_model(hair: Path, tmp_path: Path) -> None:
+    assert archives.default_models() == ("weakseg", "hair")
+    said: list[str] = []
+    card = archives.ensure_archive("hair", tmp_path / "store", said.append)
+    assert (card.name, card.method, card.classes, card.preprocessing.max_side) == ("hair", "pixels", ("hair",), 80)
+    assert (card.tag_threshold, card.photo_task.refine, card.photo_task.threshold) == (0.5, "none", 0.5)
+    assert "weights/hair.pt" in card.weights.source
+    assert card.made_of == archives.fingerprint(archives._SOURCES)
+    assert (said[0], said[-1]) == ("hair: build the graph", "hair: archive")
+    hair.unlink()
+    assert archives.default_models() == ("weakseg",)
+
+
+def test_bundled_models_are_made_once_and_again_when_a_source_changes(
+    hair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def write(name: str, directory: Path, _: object, *, made_of: str) -> None:
+        with zipfile.ZipFile(directory / f"{name}.mar", "w") as archive:
+            archive.writestr("model-config.yaml", make_card(name=name, made_of=made_of).to_yaml())
+        made.append(made_of)
+
+    monkeypatch.setattr(default_models, "build_bundled_model", write)
+    said: list[str] = []
+    for sources in ("one", "one", "two"):
+        monkeypatch.setattr(archives, "fingerprint", lambda _, sources=sources: sources)
+        archives.ensure_archive("hair", tmp_path, said.append)
+    assert (made, said) == (["one", "two"], ["hair: up to date"])
+    change_card(tmp_path / "hair.mar", made_of=None)
+    archives.ensure_archive("hair", tmp_path, said.append)
+    assert (len(made), said[-1]) == (2, "hair: not made by this program, so it is served as it is")
+
+
+def test_without_names_the_launcher_serves_all_default_models(
+    hair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(archives, "ensure_archive", lambda name, *_, **__: asked.append(name))
+    arguments = ["--build-only", "--store", str(tmp_path), "--state", str(tmp_path)]
+    for more in ([], ["--models", "mine, hair"]):
+        done = CliRunner().invoke(app, [*arguments, *more])
+        assert done.exit_code == 0, done.output
+    assert asked == ["weakseg", "hair", "mine", "hair"]

@@ -177,6 +177,16 @@ def test_a_plus_may_arrive_as_a_space(sent: str) -> None:
         ({"budget_ms": 10, "crf_engine": "fast"}, "crf_engine", "leave it out"),
         ({"refine": "auto", "threshold": 0.4}, "threshold", "leave it out"),
         ({"refine": "auto", "iterations": 1}, "iterations", "leave it out"),
+        ({"max_side": 31}, "max_side", "32 to 1024"),
+        ({"max_side": 500.5}, "max_side", "whole number"),
+        ({"max_side": True}, "max_side", "whole number"),
+        ({"max_side": 1025}, "max_side", "tile=true"),
+        ({"max_side": 1025, "tile": "false"}, "max_side", "1024 at most"),
+        ({"max_side": 4097, "tile": True}, "max_side", "4096"),
+        ({"tile": "perhaps"}, "tile", "true or false"),
+        ({"tile": 2}, "tile", "true or false"),
+        ({"classes": "none", "box": "0,0,4,4", "max_side": 64}, "max_side", "leave it out"),
+        ({"classes": "none", "box": "0,0,4,4", "tile": "true"}, "tile", "leave it out"),
     ],
 )
 def test_options_of_refinement_are_checked(raw: dict[str, object], field: str, remedy: str) -> None:
@@ -184,3 +194,9 @@ def test_options_of_refinement_are_checked(raw: dict[str, object], field: str, r
         parse_options(raw)
     assert caught.value.field == field
     assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize("sent", [True, "true", " True ", 1, "1"])
+def test_tiles_allow_a_longer_side(sent: object) -> None:
+    options = parse_options({"tile": sent, "max_side": "4096"})
+    assert (options.tile, options.max_side) == (True, 4096)

@@ -66,3 +66,51 @@ def test_extreme_photos_have_an_input(hw: tuple[int, int]) -> None:
     network_input, geometry = prepare(np.full((*hw, 3), 9, np.uint8), settings)
     assert np.all(network_input == 9)
     assert geometry.restore(np.ones((3, 3), np.float32)).shape == hw
+
+
+@pytest.mark.parametrize(
+    ("photo_hw", "max_side", "input_hw"),
+    [
+        ((64, 96), 48, (32, 48)),
+        ((30, 20), 48, (30, 20)),  # never enlarged
+        ((333, 500), 320, (213, 320)),
+        ((40, 2000), 1024, (20, 1024)),
+        ((40, 2000), 512, (16, 512)),  # a strip keeps 16 pixels
+        ((2000, 1), 512, (512, 16)),
+        ((9, 7), 48, (16, 16)),
+    ],
+)
+def test_proportions_are_kept_within_a_long_side(
+    photo_hw: tuple[int, int], max_side: int, input_hw: tuple[int, int]
+) -> None:
+    network_input, geometry = prepare(np.full((*photo_hw, 3), 9, np.uint8), SETTINGS, max_side)
+    assert network_input.shape == (*input_hw, 3)
+    assert np.all(network_input == 9)
+    assert geometry == Geometry(photo_hw, fine=True)
+
+
+@pytest.mark.parametrize(
+    ("photo_hw", "box"),
+    [
+        ((333, 501), Box(101, 57, 300, 211)),
+        ((75, 113), Box(20, 11, 71, 60)),  # not shrunk
+        ((40, 2000), Box(313, 9, 1507, 29)),
+        ((1999, 41), Box(11, 501, 33, 1400)),
+        ((61, 1999), Box(700, 20, 1300, 41)),
+    ],
+)
+@pytest.mark.parametrize("max_side", [320, 512, 1024])
+def test_a_border_comes_back_where_it_is(photo_hw: tuple[int, int], box: Box, max_side: int) -> None:
+    """A network that gives back its own input: half-way between dark and bright lies within a pixel of the border, or
+    within half a pixel of the network's."""
+    rgb = np.zeros((*photo_hw, 3), np.uint8)
+    rgb[box.slices] = 255
+    network_input, geometry = prepare(rgb, SETTINGS, max_side)
+    mask = geometry.restore(network_input[..., 0].astype(np.float32) / 255) >= 0.5
+    middle_row, middle_column = mask[(box.y0 + box.y1) // 2], mask[:, (box.x0 + box.x1) // 2]
+    found = [
+        int(edge) for line in (middle_row, middle_column) for edge in np.flatnonzero(np.diff(line.astype(int))) + 1
+    ]
+    reach = [max(px / cells / 2, 1) for px, cells in zip(photo_hw[::-1], network_input.shape[1::-1], strict=True)]
+    for edge, true, most in zip(found, (box.x0, box.x1, box.y0, box.y1), np.repeat(reach, 2), strict=True):
+        assert abs(edge - true) <= most

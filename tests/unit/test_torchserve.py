@@ -138,16 +138,23 @@ def test_the_sources_of_the_default_archive_exist() -> None:
 
 
 @pytest.mark.parametrize("keys", [True, False])
-def test_both_curl_lines_carry_a_key_where_one_is_needed(
+def test_all_curl_lines_carry_a_key_where_one_is_needed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: bool
 ) -> None:
     instance = Instance(1, 8080, ("tiny",), tmp_path, tmp_path, tmp_path)
     if keys:
         instance.key_file.write_text("{}")
-    _show_usage(instance, make_card(name="tiny", weights={"source": "a", "licence": "b", "sha256": "0"}))
+    weights = {"source": "a", "licence": "b", "sha256": "0"}
+    _show_usage(instance, [make_card(name=name, weights=weights) for name in ("tiny", "hair")])
     said = capsys.readouterr().out
+    curls = [line.split() for line in said.splitlines() if line.startswith("  curl -T ")]
+    assert [(Path(words[2]).name, *words[-2:]) for words in curls] == [
+        ("chelsea.png", "cutout.png", "http://127.0.0.1:8080/predictions/tiny"),
+        ("astronaut.png", "hair.png", "http://127.0.0.1:8080/predictions/hair"),
+    ]
+    assert all(Path(words[2]).is_file() for words in curls)
     assert ("curl -H 'Authorization: Bearer MANAGEMENT_KEY' 'http://127.0.0.1:8081/models/tiny" in said) == keys
-    assert ("-H 'Authorization: Bearer INFERENCE_KEY'" in said) == keys
+    assert said.count("-H 'Authorization: Bearer INFERENCE_KEY'") == (2 if keys else 0)
     assert ("About the model: curl 'http://127.0.0.1:8081" in said) != keys
 
 

@@ -15,6 +15,7 @@ from training.masks.sources import Masked, MaskedPhoto
 from training.photos import Batch, Pick, squash
 from training.recipe import Recipe
 from training.variation import build_variation, vary
+from weakseg.types import Rgb
 
 
 class MaskSet(Dataset[Batch]):
@@ -37,6 +38,11 @@ class MaskSet(Dataset[Batch]):
         masked = self.photos[pick.number].read(pick.seed)
         image, targets = self._to_input(masked, pick.seed)
         return Batch(image, targets, torch.tensor(pick.counts))
+
+    def show(self, number: int) -> tuple[Rgb, Tensor, Tensor]:
+        """A photo (H, W, 3), the input (3, h, w) uint8 that measurements make of it, and its target (h, w)."""
+        masked = self.photos[number].read(None)
+        return masked.rgb, *self._to_input(masked, None)
 
     def _to_input(self, masked: Masked, seed: int | None) -> tuple[Tensor, Tensor]:
         hw = self.recipe.input_hw

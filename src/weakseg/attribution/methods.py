@@ -12,10 +12,12 @@ from weakseg.attribution.gradcam import GradCamGraph
 from weakseg.attribution.gradient import GradientGraph
 from weakseg.attribution.graph import GraphSettings, LabelGraph
 from weakseg.attribution.guided import GuidedGraph
+from weakseg.attribution.joint import JointGraph, JointSettings
 from weakseg.attribution.layercam import LayerCamGraph
 from weakseg.attribution.saliency import SaliencyGraph
 from weakseg.card import Method
 from weakseg.labels import Vocabulary
+from weakseg.models.class_map import find_class_map
 from weakseg.models.classifier import Classifier
 
 _GRADIENTS: Mapping[Method, type[GradientGraph]] = {
@@ -25,6 +27,7 @@ _GRADIENTS: Mapping[Method, type[GradientGraph]] = {
 SETTINGS: Mapping[Method, type[GraphSettings]] = {
     CamSettings.method: CamSettings,
     **{method: graph.settings_type for method, graph in _GRADIENTS.items()},
+    JointSettings.method: JointSettings,
 }
 
 
@@ -34,7 +37,8 @@ def build_graph(
     """The eager graph of a classifier, as it is exported.
 
     Raises:
-        UnsupportedNetworkError: the network has no head for class activation maps, or an operator without gradient.
+        UnsupportedNetworkError: the network has no head for class activation maps, no class map of its own, or an
+            operator without gradient: whichever the method needs.
         ModelError: classes, groups or settings do not fit the network.
     """
     common: dict[str, Any] = {
@@ -45,4 +49,6 @@ def build_graph(
     }
     if settings.method == "cam":
         return CamGraph(classifier.split, vocabulary, **common)
+    if settings.method == "joint":
+        return JointGraph(find_class_map(classifier.model, classifier.network), vocabulary, **common)
     return _GRADIENTS[settings.method](classifier.model, classifier.network, vocabulary, **common)

@@ -67,7 +67,10 @@ def _render(archive: Archive) -> str:
 
 def _render_preprocessing(card: ModelCard) -> str:
     settings = card.preprocessing
-    return f"{settings.width} x {settings.height} px, mean {settings.mean}, std {settings.std}"
+    size = f"{settings.width} x {settings.height} px"
+    if settings.max_side is not None:
+        size = f"long side {settings.max_side} px at most, proportions kept; tiles of {size}"
+    return f"{size}, mean {settings.mean}, std {settings.std}"
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -170,7 +170,8 @@ class _Counter:
         return segmentations
 
     def _add(self, task: str, variant: str, name: str, truth: Mask, segmentation: Segmentation) -> None:
-        found = count_pixels(truth, segmentation.label_map == 1, self._valid)  # one class asked for: its value is 1
+        (segment,) = segmentation.segments  # one class was asked for
+        found = count_pixels(truth, segmentation.label_map == segment.value, self._valid)
         sums = self.counts[task].setdefault(variant, {}).setdefault(name, [0, 0, 0, 0])
         for index, number in enumerate(found):
             sums[index] += number

@@ -138,7 +138,7 @@ class _Painter:
             title: self._pipeline.finish(dataclasses.replace(first, settings=chosen), output)
             for title, chosen in settings.items()
         }
-        return output.maps[0, 0], {title: segmentation.label_map == 1 for title, segmentation in found.items()}
+        return output.maps[0, 0], {title: segmentation.label_map > 0 for title, segmentation in found.items()}
 
     def _save(self, stem: str, caption: str, rgb: Rgb) -> Figure:
         path = self._folder / f"{stem}.jpg"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,15 @@ FIELDS = ("network", "classes", "hw", "mean", "std", "multi_label")
 class CheckpointMetadata:
     """What must never part company with the weights."""
 
-    network: str  # a name for `weakseg.models.classifier.build_network`
-    classes: tuple[str, ...]  # (C)
+    network: str  # a name for `weakseg.models.classifier.build_network`; of a pixel network for `build_pixel_network`
+    classes: tuple[str, ...]  # (C); of a pixel network without the background, which is its output 0
     hw: tuple[int, int]  # network input, pixels
     mean: Rgb  # of RGB in [0, 1]
     std: Rgb
     multi_label: bool
+    pixels: bool = False  # whether it labels every pixel, and is no classifier
+    network_options: Mapping[str, Any] = field(default_factory=dict)  # of a pixel network
+    max_side: int | None = None  # of a pixel network: the long side at which photos are fed when served, pixels
 
 
 def read_metadata(path: Path) -> CheckpointMetadata | None:
@@ -54,6 +57,9 @@ def read_metadata(path: Path) -> CheckpointMetadata | None:
         mean=_rgb(content["mean"]),
         std=_rgb(content["std"]),
         multi_label=bool(content["multi_label"]),
+        pixels=bool(content.get("pixels", False)),
+        network_options=dict(content.get("network_options") or {}),
+        max_side=int(content["max_side"]) if content.get("max_side") else None,
     )
 
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import pickle
-import struct
 import warnings
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from weakseg.card import Weights
 from weakseg.errors import ModelError, UnsupportedNetworkError, WeightsUnavailableError
@@ -24,24 +18,12 @@ from weakseg.models import own as own_networks
 from weakseg.models.checkpoint import CheckpointMetadata, read_metadata
 from weakseg.models.demo import build_demo_net
 from weakseg.models.split import SplitNetwork, split_network, trace_steps
+from weakseg.models.state import DAMAGE, fill_network, hash_file, read_state_dict
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 DEMO = "demo"  # the small network of weakseg.models.demo
 
-# What reading a damaged file of weights raises, beside OSError: pickle promises nothing.
-_DAMAGE = (
-    RuntimeError,
-    EOFError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    struct.error,
-)
 _LOCAL = "; from a local file whose SHA-256 is not the published {}"
 _DOUBT = (
     "{} is not byte for byte the published file (SHA-256 {}..., published {}...); delete it to download it again, "
@@ -117,6 +99,8 @@ def load_classifier(
             mean and std must be given, and are not. Cached ImageNet weights that are damaged.
     """
     said = read_metadata(Path(weights)) if weights not in ("imagenet", "random") else None
+    if said and said.pixels:
+        raise ModelError(f"{weights} holds a network that labels pixels, {said.network}, and not a classifier.")
     network = _agree(network, said, weights)
     names = read_class_names(classes) if classes else said.classes if said else None
     mean, std = mean or (said.mean if said else None), std or (said.std if said else None)
@@ -214,7 +198,7 @@ def _load_imagenet(network: str) -> _Loaded:
     chosen = getattr(available, "IMAGENET1K_V1", None) or available.DEFAULT
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name
     model = _get_pretrained(network, chosen, cached)
-    sha256 = _sha256(cached)
+    sha256 = hash_file(cached)
     transforms = chosen.transforms()
     published = _is_published(chosen.url, sha256)
     classes = tuple(chosen.meta["categories"])
@@ -241,7 +225,7 @@ def _get_pretrained(network: str, chosen: torchvision.models.WeightsEnum, cached
     """
     try:
         model: nn.Module = torchvision.models.get_model(network, weights=chosen, progress=False)
-    except (OSError, *_DAMAGE) as error:
+    except (OSError, *DAMAGE) as error:
         if cached.exists() and not isinstance(error, OSError):
             raise ModelError(
                 f"{cached} is damaged: the weights {chosen} cannot be read from it. Delete it and start again."
@@ -295,7 +279,7 @@ def _load_checkpoint(network: str, path: Path) -> _Loaded:
         )
     class_count = len(state[head])
     model = build_network(network, class_count)
-    _fill(model, state, f"{path} does not fit {network}")
+    fill_network(model, state, f"{path} does not fit {network}", needed=_names_in_use(model))
     drawings = "trained on generated drawings: a demonstration, not for real photos; "
     return _Loaded(
         model=model,
@@ -305,58 +289,10 @@ def _load_checkpoint(network: str, path: Path) -> _Loaded:
         weights=Weights(
             source=f"{drawings if network == DEMO else ''}checkpoint {path.name}",
             licence="not stated",
-            sha256=_sha256(path),
+            sha256=hash_file(path),
             demonstration=network == DEMO,
         ),
     )
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, unwrapped. Only tensors and plain values are unpickled, never code.
-
-    Raises:
-        ModelError: no such file, not a checkpoint, or no tensors inside.
-    """
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, *_DAMAGE) as error:
-        raise ModelError(
-            f"{path} cannot be read as a state dict: {_why(error)}. Save it with torch.save(model.state_dict(), path)."
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ModelError(f"{path} holds no state dict (names to tensors), but {type(content).__name__}.")
-    if not content:
-        raise ModelError(f"{path} holds an empty state dict.")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
-
-
-def _why(error: Exception) -> str:
-    """In one clause, without torch's advice to load what may run code."""
-    if isinstance(error, OSError):
-        return str(error)
-    if "Unsupported global" in str(error):
-        return "it holds a whole model or other Python objects, which are not loaded as they could run code"
-    return "it is damaged, or torch.save did not write it"
-
-
-def _fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
-    """Load a state dict. Missing are allowed only names that the forward pass in eval mode does not use."""
-    own = model.state_dict()
-    unknown = [name for name in state if name not in own]
-    misshapen = [name for name in state if name in own and state[name].shape != own[name].shape]
-    used = _names_in_use(model)
-    missing = [name for name in own if name in used and name not in state]
-    if unknown:
-        raise ModelError(f"{complaint}: it has {unknown[0]!r}, which the network has not ({len(unknown)} such).")
-    if misshapen:
-        name = misshapen[0]
-        raise ModelError(f"{complaint}: {name!r} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}.")
-    if missing:
-        raise ModelError(f"{complaint}: {missing[0]!r} is missing ({len(missing)} such).")
-    model.load_state_dict(state, strict=False)
 
 
 def _names_in_use(model: nn.Module) -> set[str]:
@@ -379,8 +315,3 @@ def _sketch(network: str, num_classes: int) -> nn.Module:
 
 def _default_normalisation(network: str) -> Normalisation:
     return DEMO_NORMALISATION if network == DEMO else Normalisation()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

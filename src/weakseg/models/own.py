@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torchvision
 from torch import Tensor, nn
 
-from weakseg.models import alexnet_plus, vgg16_fcn
+from weakseg.models import alexnet_plus, joint, vgg16_fcn
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class OwnNetwork:
     ancestor: str  # torchvision's network whose weights it can start from
     adapt: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict  # the ancestor's state dict to its own names
     added: tuple[str, ...] = ()  # layers that the ancestor has not
+    has_class_map: bool = False  # see `weakseg.models.class_map`
 
 
 def build_squeezenet_linear(num_classes: int) -> nn.Module:
@@ -32,10 +34,24 @@ def build_squeezenet_linear(num_classes: int) -> nn.Module:
     return network
 
 
+def _joint_networks() -> dict[str, OwnNetwork]:
+    return {
+        joint.joint_name(backbone, aggregation): OwnNetwork(
+            partial(joint.JointNetwork, backbone, aggregation=aggregation),
+            backbone,
+            partial(joint.adapt_ancestor, backbone),
+            has_class_map=True,
+        )
+        for backbone in joint.BACKBONES
+        for aggregation in joint.SUFFIXES
+    }
+
+
 OWN_NETWORKS = {
     "alexnet_plus": OwnNetwork(
         alexnet_plus.build_alexnet_plus, alexnet_plus.ANCESTOR, alexnet_plus.adapt_alexnet, alexnet_plus.ADDED
     ),
-    "vgg16_fcn": OwnNetwork(vgg16_fcn.build_vgg16_fcn, vgg16_fcn.ANCESTOR, vgg16_fcn.adapt_vgg16),
+    "vgg16_fcn": OwnNetwork(vgg16_fcn.build_vgg16_fcn, vgg16_fcn.ANCESTOR, vgg16_fcn.adapt_vgg16, has_class_map=True),
     "squeezenet1_1_linear": OwnNetwork(build_squeezenet_linear, "squeezenet1_1"),
+    **_joint_networks(),
 }

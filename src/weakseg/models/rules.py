@@ -204,9 +204,11 @@ RECTIFIERS: dict[str, Derivative] = {
     "relu6": lambda at: (at.output > 0) & (at.output < 6),
 }
 DERIVATIVES: dict[str, Derivative] = {
+    "exp": lambda at: at.output,
     "gelu": _gelu,
     "hardsigmoid": lambda at: (at.input.abs() < 3).to(at.input.dtype) / 6,
     "hardswish": lambda at: (at.input / 3 + 0.5) * (at.input.abs() <= 3) + (at.input > 3),
+    "log": lambda at: at.input.reciprocal(),
     "sigmoid": lambda at: at.output * (1 - at.output),
     "silu": _silu,
     "tanh": lambda at: 1 - at.output.square(),

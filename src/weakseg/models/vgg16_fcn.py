@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torchvision
 from torch import Tensor, nn
 
+from weakseg.models.aggregation import Maximum
+
 ANCESTOR = "vgg16"  # torchvision's network whose weights it can start from
 _CONVOLUTIONS = {"classifier.0": "fc6", "classifier.3": "fc7", "classifier.6": "head"}
 _KERNELS = {"fc6": 7, "fc7": 1, "head": 1}
@@ -32,6 +34,7 @@ class Vgg16Fcn(nn.Module):
         self.relu7 = nn.ReLU(inplace=True)
         self.dropout7 = nn.Dropout()
         self.head = nn.Conv2d(4096, num_classes, _KERNELS["head"])
+        self.aggregate = Maximum()
         _initialise(self)
 
     def class_map(self, images: Tensor) -> Tensor:
@@ -42,7 +45,8 @@ class Vgg16Fcn(nn.Module):
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.class_map(images).amax((2, 3))  # (B, C)
+        scores: Tensor = self.aggregate(self.class_map(images))
+        return scores  # (B, C)
 
 
 def _initialise(network: Vgg16Fcn) -> None:

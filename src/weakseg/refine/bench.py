@@ -36,10 +36,16 @@ class Bench:
     def hw(self) -> tuple[int, int]:
         return self.rgb.shape[0], self.rgb.shape[1]
 
-    def take(self, class_map: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A class map of the whole photo to this part: (h', w') to (Hb, Wb); inside a box from 0 to 1."""
+    def take(self, class_map: NDArray[np.float32], *, stretches: bool = True) -> NDArray[np.float32]:
+        """A class map of the whole photo to this part: (h', w') to (Hb, Wb); 0 outside a box.
+
+        Args:
+            stretches: Inside a box, the map goes from 0 to 1.
+        """
         restored = self.geometry.restore(class_map, self.region, self.hw)
-        return restored if self.box is None else stretch_in_box(restored, self.box)
+        if self.box is None:
+            return restored
+        return stretch_in_box(restored, self.box) if stretches else confine_map(restored, self.box)
 
     def take_over(self, layer: NDArray[np.float32]) -> NDArray[np.float32]:
         """A layer of the same part on another bench: (H', W') to (Hb, Wb)."""
@@ -71,6 +77,13 @@ def stretch_in_box(class_map: NDArray[np.float32], box: Box) -> NDArray[np.float
     stretched = np.zeros_like(class_map)
     stretched[box.slices] = (inside - lowest) / (highest - lowest) if highest > lowest else 1
     return stretched  # (H, W)
+
+
+def confine_map(class_map: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
+    """(H, W): the map as it is inside the box, 0 outside."""
+    confined = np.zeros_like(class_map)
+    confined[box.slices] = class_map[box.slices]
+    return confined  # (H, W)
 
 
 def shrink_to_side(rgb: Rgb, side: int) -> Rgb:

@@ -19,6 +19,8 @@ from weakseg.types import Box, Maps, Rgb
 LEAST_SCORE = 1e-6  # so that labels of score 0 are still told apart by their maps
 
 _CERTAIN = 1e6  # a logit that no kernel can outweigh
+_LEAST_PLAUSIBLE = 0.05  # a probability from which on a label may win a pixel of a CRF
+_LEAST_PROBABILITY = 1e-4  # a network that is surer is hardly ever right about it
 
 
 @functools.cache
@@ -65,10 +67,41 @@ def pose_crf(
     Raises:
         ShapeMismatchError: maps and rgb differ in H or W.
     """
+    _check_same_size(maps, rgb)
+    logits = unary_logits(maps, scores, confidence=settings.confidence, threshold=threshold, box=box)
+    return _pose(logits, maps.any(axis=(1, 2)), rgb, settings)
+
+
+def pose_probabilities(
+    probs: Maps, rgb: Rgb, settings: CrfSettings, *, threshold: float, box: Box | None = None
+) -> PosedCrf:
+    """Probabilities of a network that learned masks to the CRF that sharpens them, as DeepLab does.
+
+    Chen et al., "Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs" (ICLR 2015,
+    section 3). Differs from the paper: see `probability_logits`; and a label that is hardly likely anywhere takes no
+    part, which saves its time.
+
+    Args:
+        probs: (K, H, W) float32 in [0, 1], at the size of ``rgb``; what they leave of 1 is everything else.
+        threshold: Probability where one label against the rest is undecided.
+        box: Outside, everything is the rest for certain.
+    Raises:
+        ShapeMismatchError: probs and rgb differ in H or W.
+    """
+    _check_same_size(probs, rgb)
+    logits = probability_logits(probs, confidence=settings.confidence, threshold=threshold, box=box)
+    plausible = np.asarray(probs.max(axis=(1, 2)) >= _LEAST_PLAUSIBLE, np.bool_)  # (K,)
+    return _pose(logits, plausible, rgb, settings)
+
+
+def _check_same_size(maps: Maps, rgb: Rgb) -> None:
     if maps.shape[1:] != rgb.shape[:2]:
         raise ShapeMismatchError(f"maps {maps.shape[1:]} and photo {rgb.shape[:2]} differ")
-    logits = unary_logits(maps, scores, confidence=settings.confidence, threshold=threshold, box=box)
-    present = np.concatenate([[True], maps.any(axis=(1, 2))])  # (K + 1,)
+
+
+def _pose(logits: NDArray[np.float32], claiming: NDArray[np.bool_], rgb: Rgb, settings: CrfSettings) -> PosedCrf:
+    """(K + 1, H, W) logits, of which the background's and those of the (K,) labels that claim something take part."""
+    present = np.concatenate([[True], claiming])  # (K + 1,)
     kernels = Kernels.at_size(settings, (rgb.shape[0], rgb.shape[1]))
     return PosedCrf(CrfProblem(logits[present], rgb, kernels, settings.steps), present)
 
@@ -115,8 +148,40 @@ def unary_logits(
     prior = np.log(believed / believed.max())[:, None, None]  # (K, 1, 1)
     logits = np.zeros((len(maps) + 1, *maps.shape[1:]), np.float32)
     logits[1:] = confidence * (maps - np.float32(threshold)) + prior
+    return _confine(logits, box)  # (K + 1, H, W)
+
+
+def probability_logits(
+    probs: Maps, *, confidence: float, threshold: float, box: Box | None = None
+) -> NDArray[np.float32]:
+    """Probabilities to the CRF's unary: 0 for the rest, a (log p_k - log rest - logit t) for label k.
+
+    At a = 1 and t = 0.5 their softmax is the network's own: p_k of each label, and the rest 1 - sum of them. Differs
+    from DeepLab, which has a class of background and no threshold: probabilities are kept off 0 and 1 by 1e-4.
+
+    Args:
+        probs: (K, H, W) float32 in [0, 1].
+        confidence: a.
+        threshold: t.
+        box: Outside, the rest is certain.
+    Returns:
+        (K + 1, H, W) float32; row 0 is the rest.
+    """
+    rest = _log(1 - probs.sum(axis=0))  # (H, W)
+    undecided = _log(threshold) - _log(1 - threshold)
+    logits = np.zeros((len(probs) + 1, *probs.shape[1:]), np.float32)
+    logits[1:] = confidence * (_log(probs) - rest - undecided)
+    return _confine(logits, box)  # (K + 1, H, W)
+
+
+def _log(probs: NDArray[np.float32] | float) -> NDArray[np.float32]:
+    return np.log(np.clip(np.asarray(probs, np.float32), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
+
+
+def _confine(logits: NDArray[np.float32], box: Box | None) -> NDArray[np.float32]:
+    """The same (K + 1, H, W) array, its labels impossible outside the box."""
     if box is not None:
-        inside = np.zeros(maps.shape[1:], bool)
+        inside = np.zeros(logits.shape[1:], bool)
         inside[box.slices] = True
         logits[1:, ~inside] = -_CERTAIN
-    return logits  # (K + 1, H, W)
+    return logits

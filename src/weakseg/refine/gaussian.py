@@ -24,10 +24,16 @@ def smooth_map(class_map: NDArray[np.float32], sigma: float, photo_hw: tuple[int
         (h', w') float32, divided by its own maximum and multiplied by that of ``class_map``, which is 1 for most
         methods: thresholds keep their meaning. A map of zeros stays one.
     """
-    sigma_y, sigma_x = sigmas_in_cells(sigma, photo_hw, class_map.shape)
-    smoothed = cv2.GaussianBlur(class_map, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REFLECT)  # (h', w')
+    smoothed = blur_map(class_map, sigma, photo_hw)  # (h', w')
     highest = smoothed.max()
     return np.asarray(smoothed / highest * class_map.max() if highest > 0 else smoothed, np.float32)
+
+
+def blur_map(class_map: NDArray[np.float32], sigma: float, photo_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """The same, but never scaled: probabilities stay what they are."""
+    sigma_y, sigma_x = sigmas_in_cells(sigma, photo_hw, class_map.shape)
+    smoothed = cv2.GaussianBlur(class_map, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REFLECT)  # (h', w')
+    return np.asarray(smoothed, np.float32)
 
 
 def sigmas_in_cells(sigma: float, photo_hw: tuple[int, int], map_hw: tuple[int, ...]) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from weakseg.card import Settings, Sides
 from weakseg.options import GrabCutEngine
 from weakseg.refine.bench import Bench
-from weakseg.refine.crf import LEAST_SCORE, PosedCrf, find_engine, pose_crf
+from weakseg.refine.claims import MAPS, Claims, Share, remainder, share_alike
+from weakseg.refine.crf import PosedCrf, find_engine
 from weakseg.refine.densecrf.problem import CrfProblem
-from weakseg.refine.gaussian import smooth_map
 from weakseg.refine.grabcut import SeedMap, box_seeds, can_cut, confine_to_box, cut, digitise_map
 from weakseg.refine.guided import filter_map
 from weakseg.refine.threshold import threshold_map
@@ -34,6 +34,8 @@ class Refinement:
     higher map x score wins. A CRF weighs all labels at once, scores included, and the most probable one wins; or, with
     GrabCut after it, each label's probability is cut on its own, and the higher probability wins.
 
+    Probabilities of a network that learned masks compete otherwise: see `weakseg.refine.claims`.
+
     In two halves, before the CRF and after it, so that the CRFs of a batch may be solved together.
 
     Args:
@@ -47,6 +49,7 @@ class Refinement:
         context: Every step but the Gaussian sees this much around the box, as a fraction of its sides; None: the whole
             photo.
         sides: The sizes at which steps run; masks are scaled back up.
+        claims: What kind of maps they are.
     """
 
     def __init__(
@@ -61,20 +64,21 @@ class Refinement:
         box: Box | None,
         context: float | None,
         sides: Sides,
+        claims: Claims = MAPS,
     ) -> None:
         self._settings, self._names, self._scores, self._box = settings, names, scores, box
+        self._claims = claims
         lay_out = partial(Bench.lay_out, rgb, geometry, box, context=context)
         soft_side, cut_side = _choose_sides(settings, sides)
         self._bench = lay_out(side=soft_side or cut_side)
         self._cut_bench = self._bench if cut_side is None or soft_side in (None, cut_side) else lay_out(side=cut_side)
-        self._layers = self._make_layers(maps, geometry)
+        self._layers = (self._make_layer(class_map, geometry) for class_map in maps)  # K at once may not fit in memory
+        self._make_rest = lambda: self._make_layer(remainder(maps), geometry)  # every step is linear
         self._posed: PosedCrf | None = None
         if settings.crf is not None:
             values = np.stack(list(self._layers))  # (K, Hb, Wb)
             threshold = settings.threshold or 0.0
-            self._posed = pose_crf(
-                values, scores, self._bench.rgb, settings.crf, threshold=threshold, box=self._bench.box
-            )
+            self._posed = claims.pose(values, scores, self._bench, settings.crf, threshold)
 
     @property
     def problem(self) -> CrfProblem | None:
@@ -94,47 +98,45 @@ class Refinement:
         bench = self._cut_bench if self._settings.refine.cuts else self._bench
         return Refined(bench.give_back(label_map, len(self._names), self._box), warnings)
 
-    def _make_layers(self, maps: Maps, geometry: Geometry) -> Iterator[NDArray[np.float32]]:
-        """(Hb, Wb) of each map, one at a time: K maps of a large photo may not fit in memory."""
-        settings, bench = self._settings, self._bench
-        for class_map in maps:
-            smoothed = class_map
-            if settings.sigma is not None:
-                smoothed = smooth_map(class_map, settings.sigma, geometry.photo_hw)  # (h', w')
-            layer = bench.take(smoothed)  # (Hb, Wb)
-            if settings.guided is not None:
-                layer = filter_map(layer, bench.rgb, radius=settings.guided.radius, eps=settings.guided.eps)
-            yield layer
+    def _make_layer(self, class_map: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
+        """(h', w') to (Hb, Wb)."""
+        settings, bench, smoothed = self._settings, self._bench, class_map
+        if settings.sigma is not None:
+            smoothed = self._claims.smooth(class_map, settings.sigma, geometry.photo_hw)  # (h', w')
+        layer = self._claims.take(bench, smoothed)  # (Hb, Wb)
+        if settings.guided is None:
+            return layer
+        return filter_map(layer, bench.rgb, radius=settings.guided.radius, eps=settings.guided.eps)
 
     def _label(self, solution: NDArray[np.float32] | None) -> tuple[LabelMap, tuple[str, ...]]:
         """(Hb, Wb) labels on the bench of the last step, and warnings."""
         if self._posed is None or solution is None:
-            weights = [max(score, LEAST_SCORE) for score in self._scores]
-            return self._overlay(self._layers, weights)
+            shares = self._claims.share(self._layers, len(self._names), self._make_rest)
+            return self._overlay(shares, self._claims.weights(self._scores))
         probs = self._posed.spread(solution)  # (K + 1, Hb, Wb)
         if self._settings.refine.cuts:
-            return self._overlay(probs[1:], [1.0] * len(self._names))
+            return self._overlay(share_alike(probs[1:]), [1.0] * len(self._names))
         return _most_probable(probs), ()
 
-    def _overlay(
-        self, layers: Iterable[NDArray[np.float32]], weights: Sequence[float]
-    ) -> tuple[LabelMap, tuple[str, ...]]:
+    def _overlay(self, shares: Iterable[Share], weights: Sequence[float]) -> tuple[LabelMap, tuple[str, ...]]:
         """Each layer's mask on its own; where masks overlap, the higher value x weight wins. And the warnings.
 
         Args:
-            layers: K of (Hb, Wb) in [0, 1]: maps, or a CRF's probabilities.
+            shares: K of (Hb, Wb) in [0, 1]: maps, probabilities, or those of a CRF. What is cut, and what decides.
             weights: (K).
         """
         label_map = np.zeros(self._cut_bench.hw, np.uint8)
         highest = np.zeros(self._cut_bench.hw, np.float32)
         warnings: list[str] = []
-        for value, (taken, weight, name) in enumerate(zip(layers, weights, self._names, strict=True), start=1):
+        of_labels = zip(shares, weights, self._names, strict=True)
+        for value, ((taken, deciding), weight, name) in enumerate(of_labels, start=1):
             layer = self._cut_bench.take_over(taken)  # (Hc, Wc)
             mask, warning = self._cut_one(layer)
             warnings += [f"{name}: {warning}"] if warning else []
             if len(self._names) == 1:
                 return mask.view(np.uint8), tuple(warnings)
-            claim = layer * np.float32(weight)  # (Hc, Wc)
+            decides = layer if deciding is taken else self._cut_bench.take_over(deciding)
+            claim = decides * np.float32(weight)  # (Hc, Wc)
             wins = mask & (claim >= highest)
             np.copyto(label_map, value, where=wins)
             np.copyto(highest, claim, where=wins)
@@ -166,9 +168,12 @@ def refine_maps(
     box: Box | None,
     context: float | None,
     sides: Sides,
+    claims: Claims = MAPS,
 ) -> Refined:
     """One photo's refinement at one go; see `Refinement`."""
-    refinement = Refinement(rgb, maps, geometry, settings, names, scores, box=box, context=context, sides=sides)
+    refinement = Refinement(
+        rgb, maps, geometry, settings, names, scores, box=box, context=context, sides=sides, claims=claims
+    )
     return refinement.finish(refinement.solve())
 
 

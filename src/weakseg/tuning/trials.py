@@ -17,6 +17,7 @@ from weakseg.evaluation.counting import VOC_VALUES
 from weakseg.evaluation.metrics import count_pixels
 from weakseg.evaluation.voc import Sample
 from weakseg.options import Refine
+from weakseg.refine.claims import claims_of
 from weakseg.refine.gaussian import smooth_map
 from weakseg.refine.refine import refine_maps
 from weakseg.tuning.grid import Point, key_of, settings_of
@@ -82,7 +83,16 @@ def _refine_each(
         settings = settings_of(card, refine, point)
         started = time.process_time()
         refined = refine_maps(
-            rgb, class_map[None], geometry, settings, ("",), (1.0,), box=None, context=None, sides=card.sides
+            rgb,
+            class_map[None],
+            geometry,
+            settings,
+            ("",),
+            (1.0,),
+            box=None,
+            context=None,
+            sides=card.sides,
+            claims=claims_of(labels_pixels=card.labels_pixels),
         )
         times_ms.setdefault(key_of(point), []).append(round((time.process_time() - started) * 1000, 2))
         yield refined.label_map == 1

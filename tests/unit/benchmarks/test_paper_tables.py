@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.paper_tables import app, make_saliency_tables, make_subtraction_tables, read_results
+from benchmarks.paper_tables import (
+    app,
+    make_joint_table,
+    make_saliency_tables,
+    make_subtraction_tables,
+    read_results,
+)
 from weakseg.errors import DataError
 
 RUN = CliRunner()
@@ -52,6 +58,43 @@ def test_one_table_for_each_model() -> None:
     assert [table.title.split(":")[0] for table in tables] == ["m 1.0", "other 1.0"]
 
 
+def test_joint_networks_stand_beside_the_papers_joint_network() -> None:
+    refines = {"gaussian@0.2": tasks(0.25, "gaussian"), "crf": tasks(0.125, "crf")}
+    (table,) = make_saliency_tables([document("val", method="joint", refines=refines)], "val")
+    assert [row["Technique"] for row in table.rows] == [
+        "Joint Training Network",
+        "Joint Training Network + Gaussian Denoising",
+        "Joint Training Network + Tuned CRF",
+    ]
+    assert list(table.rows[1].values())[1:] == [
+        *("– (0.58)", "0.25 (0.61)"),
+        *("– (0.54)", "0.35 (0.55)"),
+        *("– (0.56)", "0.45 (0.58)"),
+    ]
+    assert table.rows[2]["F1 (Test)"] == "0.33 (–)", "the paper has none"
+
+
+def test_one_table_of_saliency_and_joint_networks_technique_by_technique() -> None:
+    gaussian = {"gaussian": tasks(0.25, "gaussian")}
+    runs = [
+        document("val", model="average", method="joint", refines=gaussian),
+        document("train", model="average", method="joint"),
+        document("val", model="maximum", method="joint", refines=gaussian),
+        document("val", method="saliency", refines=gaussian),
+    ]
+    table = make_joint_table(runs, "val")
+    assert [(row["Model"], row["Technique"]) for row in table.rows] == [
+        ("m 1.0", "Raw Saliency Map"),
+        ("m 1.0", "Saliency Map + Gaussian Denoising"),
+        ("average 1.0", "Joint Training Network"),
+        ("maximum 1.0", "Joint Training Network"),
+        ("average 1.0", "Joint Training Network + Gaussian Denoising"),
+        ("maximum 1.0", "Joint Training Network + Gaussian Denoising"),
+    ]
+    assert table.rows[2]["Precision (Train)"] == "0.50 (0.55)"
+    assert table.title == "Saliency and joint networks: 3 photos of train, 3 photos of val; 3 photos of val"
+
+
 def test_subtraction_by_number_of_classes() -> None:
     runs = [
         document("val", flags={"subtract_classes": "3"}, refines={"crf": tasks(0.442, "crf")}),
@@ -86,6 +129,7 @@ def test_the_command_prints_and_writes(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "N = 2" in (tmp_path / "tables.md").read_text()
     assert RUN.invoke(app, ["saliency", str(path)]).exit_code == 0
+    assert "Raw Saliency Map" in RUN.invoke(app, ["joint", str(path)]).output
 
 
 def test_what_is_wrong_is_said_without_a_traceback(tmp_path: Path) -> None:

@@ -40,6 +40,20 @@ def test_what_an_archive_holds() -> None:
     assert facts["parity"] == "tolerance 0.0001"
 
 
+def test_a_model_that_labels_pixels_says_how_large_its_input_may_be() -> None:
+    own = {"height": 40, "width": 56, "mean": (0.5,) * 3, "std": (0.25,) * 3, "max_side": 320}
+    facts = {"method": "pixels", "preprocessing": own, "graph": {"flip": False}}
+    write_colour_archive(Path("model_store/pixels.mar"), name="pixels", **facts)
+    lines = RUN.invoke(app, ["models", "pixels"]).stdout.splitlines()
+    assert "method pixels, flip False" in lines[2]
+    assert (
+        lines[5]
+        .split(maxsplit=1)[1]
+        .startswith("long side at most 320 px, proportions kept (compared at 56 x 40 px), mean (0.5, 0.5, 0.5)")
+    )
+    assert json.loads(RUN.invoke(app, ["models", "--json", "pixels"]).stdout)[0]["preprocessing"]["max_side"] == 320
+
+
 def test_json_holds_the_whole_card() -> None:
     found = json.loads(RUN.invoke(app, ["models", "--json", "model_store/more.mar"]).stdout)
     assert [entry["name"] for entry in found] == ["more"]

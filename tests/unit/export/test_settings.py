@@ -52,6 +52,9 @@ def test_a_file_without_fields_is_refused(text: str, tmp_path: Path) -> None:
         ("vgg16", "dcsm", "vgg16_dcsm"),
         ("alexnet", "saliency", "alexnet_saliency"),
         ("shufflenet_v2_x0_5", "cam", "shufflenet_v2_x0_5_cam"),
+        ("joint_alexnet_lse", "joint", "joint_alexnet_lse"),
+        ("joint_alexnet", "saliency", "joint_alexnet_saliency"),
+        ("vgg16_fcn", "joint", "vgg16_fcn_joint"),
     ],
 )
 def test_default_names(network: str, method: Any, name: str) -> None:

@@ -216,7 +216,7 @@ def test_imagenet_weights_bring_names_and_preprocessing(monkeypatch: pytest.Monk
         "get_state_dict",
         lambda self, **_: torchvision.models.squeezenet1_1(weights=None).state_dict(),
     )
-    monkeypatch.setattr("weakseg.models.classifier._sha256", lambda path: path.stem.rpartition("-")[2] + "00")
+    monkeypatch.setattr("weakseg.models.classifier.hash_file", lambda path: path.stem.rpartition("-")[2] + "00")
     loaded = load_classifier("squeezenet1_1", "imagenet")
     assert loaded.classes[151] == "Chihuahua"
     assert loaded.normalisation.mean == (0.485, 0.456, 0.406)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.helpers.gradients import difference
+from weakseg.models.aggregation import LogSumExp
 from weakseg.models.pooling import MaxPool, Window, share_out
 from weakseg.models.rules import Visit
 from weakseg.models.tape import INPUT, OUTPUT, record_tape
@@ -85,6 +86,7 @@ FUNCTIONS: dict[str, Operator] = {
     "difference": lambda x: 1 - x - torch.sigmoid(x),
     "numbers": lambda x: (2 * x + 1) / 3 - 0.5,
     "squeeze and excite": lambda x: torch.sigmoid(F.adaptive_avg_pool2d(x, 1)) * x,
+    "log-sum-exp": LogSumExp(2.0),
     "repeated sum": lambda x: F.adaptive_avg_pool2d(x, 1) + x,
     "cat": lambda x: torch.cat([x, torch.tanh(x), x[:, 1].unsqueeze(1)], 1),
     "chunk": lambda x: x.chunk(2, 1)[1] * torch.sigmoid(x.chunk(2, dim=1)[0]),
@@ -100,7 +102,7 @@ def test_modules(module: nn.Module) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(name: str) -> None:
-    compare_with_autograd(Around(FUNCTIONS[name], pooled=name in ("mean", "maximum")))
+    compare_with_autograd(Around(FUNCTIONS[name], pooled=name in ("mean", "maximum", "log-sum-exp")))
 
 
 def test_a_parameter_as_a_factor() -> None:

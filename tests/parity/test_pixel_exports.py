@@ -1,0 +1,111 @@
+"""Networks that label pixels agree in every runtime, at sizes and batches that no export has seen."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from export.onnx import export_onnx
+from export.parity import TOLERANCE, check_parity, compare, find_example_size, parity_query, run_eager
+from export.torchscript import example_inputs, export_torchscript
+from tests.helpers.pixel_checkpoints import StridedNet
+from tests.helpers.queries import ask
+from weakseg.attribution.pixels import PixelGraph, PixelSettings
+from weakseg.errors import ParityError
+from weakseg.labels import Vocabulary
+from weakseg.runtime import OnnxRuntime, TorchScriptRuntime
+
+VOCABULARIES = {
+    "one class": Vocabulary(["hair"]),
+    "several": Vocabulary(["a", "b", "c", "d"]),
+    "groups": Vocabulary(["a", "b", "c", "d"], {"pair": [1, 3], "trio": [0, 1, 2]}),
+}
+NORMALISATION: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def build(vocabulary: Vocabulary, **settings: Any) -> PixelGraph:
+    torch.manual_seed(0)
+    network = StridedNet(len(vocabulary.classes) + 1)
+    return PixelGraph(network, "strided", vocabulary, settings=PixelSettings(**settings), **NORMALISATION)
+
+
+def export(graph: PixelGraph, folder: Path) -> dict[str, bytes]:
+    inputs = example_inputs(find_example_size(graph, (48, 64)), graph.membership.shape[0])
+    export_torchscript(graph, folder / "model.pt", inputs)
+    export_onnx(folder / "model.pt", folder / "model.onnx", inputs)
+    return {name: (folder / f"model.{end}").read_bytes() for name, end in (("torchscript", "pt"), ("onnx", "onnx"))}
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("labels", VOCABULARIES)
+def test_any_size_any_batch_and_any_number_of_labels(labels: str, flip: bool, tmp_path: Path) -> None:
+    vocabulary = VOCABULARIES[labels]
+    graph = build(vocabulary, flip=flip)
+    exported = export(graph, tmp_path)
+    report = check_parity(graph, **exported, hw=(50, 70))
+    assert report["batch_sizes"] == [1, 3]
+    runtimes = [
+        TorchScriptRuntime(exported["torchscript"], threads=1, gpu=None),
+        OnnxRuntime(exported["onnx"], threads=1, gpu=None),
+    ]
+    rng = np.random.default_rng(3)
+    for step in range(8):  # every remainder of the network's stride 4, in both directions
+        height, width = 16 + step, 47 - 3 * step
+        images = rng.integers(0, 256, (1 + step % 3, height, width, 3), dtype=np.uint8)
+        query = parity_query(len(images), 1 + step % 4, len(vocabulary), rng)
+        expected = run_eager(graph, images, query)
+        assert expected.maps.shape == (len(images), 1 + step % 4, height, width)
+        for runtime in runtimes:
+            compare(expected, runtime.run(images, query), TOLERANCE, f"{runtime.name} at {images.shape}")
+
+
+def test_the_label_of_every_pixel_that_is_not_undecided_is_the_networks(tmp_path: Path) -> None:
+    vocabulary = VOCABULARIES["several"]
+    graph = build(vocabulary)
+    exported = export(graph, tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (2, 37, 58, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        pixels = (torch.from_numpy(images).permute(0, 3, 1, 2) - graph.mean) / graph.std
+        logits = graph.network(pixels)  # (B, 5, h, w)
+    best, second = logits.softmax(1).topk(2, 1).values.unbind(1)  # (B, h, w) each
+    decided = (best - second > 2 * TOLERANCE).numpy()
+    assert decided.mean() > 0.99
+    for runtime in (
+        TorchScriptRuntime(exported["torchscript"], threads=1, gpu=None),
+        OnnxRuntime(exported["onnx"], threads=1, gpu=None),
+    ):
+        maps = runtime.run(images, ask([[0, 1, 2, 3]] * 2, vocabulary)).maps  # (B, 4, h, w)
+        found = np.concatenate([1 - maps.sum(1, keepdims=True), maps], 1).argmax(1)  # (B, h, w)
+        assert (found == logits.argmax(1).numpy())[decided].all()
+
+
+def test_nothing_is_tied_to_the_device_of_the_export(tmp_path: Path) -> None:
+    export(build(VOCABULARIES["groups"], flip=True), tmp_path)
+    with zipfile.ZipFile(tmp_path / "model.pt") as archive:
+        code = [archive.read(name).decode() for name in archive.namelist() if name.endswith(".py")]
+    assert any("def forward" in module for module in code)
+    assert not any("torch.device(" in module for module in code)
+
+
+def test_a_network_that_freezes_its_size_is_noticed(tmp_path: Path) -> None:
+    class Frozen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 3, 4, stride=4)
+
+        def forward(self, images: Tensor) -> Tensor:
+            size = [int(side) for side in images.shape[2:]]  # numbers, as tracing sees them
+            return nn.functional.interpolate(self.layer(images), size=size)
+
+    torch.manual_seed(0)
+    graph = PixelGraph(Frozen(), "frozen", Vocabulary(["a", "b"]), **NORMALISATION)
+    with pytest.warns(torch.jit.TracerWarning):
+        exported = export(graph, tmp_path)
+    with pytest.raises(ParityError, match="maps have shape"):
+        check_parity(graph, **exported, hw=(50, 70))
