@@ -65,6 +65,6 @@ def test_an_unknown_plan_lists_those_that_there_are(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["ladder", "--data", str(tmp_path)])
     assert done.exit_code == 1
     assert "hair_ladder" in done.output
+    (tmp_path / "wrong.yaml").write_text("extra: 1", encoding="utf-8")
     with pytest.raises(RecipeError, match="extra"):
-        (tmp_path / "wrong.yaml").write_text("extra: 1", encoding="utf-8")
         read_plan(str(tmp_path / "wrong.yaml"))
