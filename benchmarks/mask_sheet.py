@@ -10,7 +10,7 @@ from PIL import Image
 
 from training.samples import draw_labels, stack
 from weakseg.evaluation.counting import Plan
-from weakseg.evaluation.folder_run import ask_for_all
+from weakseg.evaluation.folder_records import ask_for_all
 from weakseg.evaluation.folders import FolderSample
 from weakseg.pipeline import Pipeline
 from weakseg.types import LabelMap, Rgb

@@ -25,7 +25,8 @@ NOTE = (
     "IoU of the shoe in percent, pixels accumulated over a set, photos at their own size through the whole pipeline, "
     "with refine=none, or crf where it says so. White: every held-out shoe as it was photographed. Scenes: held-out "
     "shoes pasted on held-out photos of scenes. No stage has learned from a shoe or a scene of either set, which the "
-    "command checks. Truth is computed from the white background, not drawn. Minutes: on the machine that trained."
+    "command checks. Truth is computed from the white background, not drawn; shoes that persons in a scene wear are "
+    "background. Minutes: on the machine that trained."
 )
 
 
