@@ -32,9 +32,7 @@ class Latency:
     gpu_ms: float | None  # TorchScript, with the copies to the device and back; None: there is none
 
 
-def measure_latencies(
-    archives: Mapping[str, Archive], photo: bytes, repeats: int, on_step: Callable[[], None] = lambda: None
-) -> dict[str, Latency]:
+def measure_latencies(archives: Mapping[str, Archive], photo: bytes, repeats: int) -> dict[str, Latency]:
     """Every network in every way, in turns, after a warm-up.
 
     Args:
@@ -44,9 +42,7 @@ def measure_latencies(
     """
     cases = {(name, what): run for name, archive in archives.items() for what, run in _cases(archive, photo).items()}
     interleave(cases, rounds=WARM_UP_ROUNDS)
-    medians = {
-        case: statistics.median(times) for case, times in interleave(cases, rounds=repeats, on_step=on_step).items()
-    }
+    medians = {case: statistics.median(times_ms) for case, times_ms in interleave(cases, rounds=repeats).items()}
     return {
         name: Latency(*(medians[name, what] for what in (*RUNTIMES, REQUEST)), medians.get((name, GPU)))
         for name in archives

@@ -12,7 +12,7 @@ from benchmarks.photo import HEIGHT, WIDTH, benchmark_photo
 from benchmarks.pixel_cost import Cost, cost
 from benchmarks.pixel_latency import measure_latencies
 from benchmarks.pixel_table import CRF, OVER, Measured, Quality, make_row, read_quality, say_bridge
-from benchmarks.report import Report, Table, console, progress_bar, publish
+from benchmarks.report import Report, Table, console, publish
 from benchmarks.runs import Run, export_run, finished_runs
 from benchmarks.stage_times import use_one_thread
 from training.experiments.plan import read_plan
@@ -48,14 +48,14 @@ def main(
         "out/pixel_networks"
     ),
     every: Annotated[int, typer.Option(min=1, help="Use each n-th photo: quicker, and noisier.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Measurements of each latency, after a warm-up.")] = 15,
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements of each latency, after a warm-up.")] = 31,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.", show_default="all cores")] = None,
     out: Annotated[Path | None, typer.Option(help="Write FILE.md and FILE.json.")] = None,
 ) -> None:
     """Export, evaluate and time every finished run of an experiment; one table.
 
-    The same command goes on where a stopped one ended, and takes in the rows that were trained meanwhile. About two
-    minutes a network on one core.
+    The same command goes on where a stopped one ended, and takes in the rows that were trained meanwhile. About three
+    minutes a network on one core. Latencies are measured anew each time: keep the machine quiet.
     """
     with explained():
         machine = describe_machine()
@@ -67,9 +67,8 @@ def main(
         }
         use_one_thread()
         opened = {name: open_archive(path) for name, path in archives.items()}
-        with progress_bar() as progress:
-            bar = progress.add_task("latency", total=None)
-            latencies = measure_latencies(opened, benchmark_photo(), repeats, lambda: progress.advance(bar))
+        with console.status("latency"):
+            latencies = measure_latencies(opened, benchmark_photo(), repeats)
         rows = [
             Measured(each, cost_as_served(each), qualities[each.row.name], latencies[each.row.name]) for each in found
         ]

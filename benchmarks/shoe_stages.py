@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.machine import describe_machine
-from benchmarks.mask_sheet import choose_samples, draw_sheet
+from benchmarks.mask_sheet import Pipelines, choose_some, draw_photos, draw_sheet
 from benchmarks.report import Report, Row, Table, console, publish
 from benchmarks.runs import Run, export_run, finished_runs
 from benchmarks.shoe_sets import LIST, SCENES, WHITE, write_sets
 from training.experiments.plan import read_plan
-from training.masks.layout import IMAGES, MASKS
+from training.masks.layout import IMAGES, MASKS, list_photos
 from weakseg.commands.terminal import explained
 from weakseg.evaluation.evaluator import ArchiveOpener
 from weakseg.evaluation.folder_run import FolderOrder, run_folders
@@ -45,13 +45,14 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder of test sets, evaluations and sheets.")] = Path("out/shoe_stages"),
     pictures: Annotated[int, typer.Option(min=1, help="On scenes.")] = 120,
     sheet: Annotated[int, typer.Option(min=1, help="Photos of each sheet.")] = 10,
+    photos: Annotated[Path | None, typer.Option(help="Folder of any other photos, for a third sheet.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.", show_default="all cores")] = None,
     out: Annotated[Path | None, typer.Option(help="Write FILE.md and FILE.json.")] = None,
 ) -> None:
     """Export every finished stage, measure it on two sets of unseen shoes, and draw sheets of its masks.
 
-    The same command goes on where a stopped one ended. The sheets, `WORK/white.png` and `WORK/scenes.png`, show the
-    data set's photos: mind their licence.
+    The same command goes on where a stopped one ended. The sheets, `WORK/white.png`, `WORK/scenes.png` and, with
+    --photos, `WORK/photos.png`, show the data set's photos: mind their licence.
     """
     with explained():
         machine = describe_machine()
@@ -63,11 +64,7 @@ def main(
             archive = archives[run.row.name]
             results = {name: measure(archive, folder, work, jobs=jobs) for name, folder in sets.items()}
             rows.append(make_row(run, results))
-        pipelines = {name: ArchiveOpener(path)() for name, path in archives.items()}
-        for name, folder in sets.items():
-            samples = read_folders(folder / IMAGES, folder / MASKS, folder / LIST, classes=1, void=None)
-            draw_sheet(pipelines, choose_samples(samples, sheet), work / f"{name}.png")
-            console.print(f"Masks of {name}: {work / f'{name}.png'}")
+        draw_sheets({name: ArchiveOpener(path)() for name, path in archives.items()}, sets, photos, work, sheet)
         setup = {"pictures": f"{_count(sets[WHITE])} on white, {_count(sets[SCENES])} on scenes"}
         publish(Report("Shoes: stages of the training", machine, setup, [Table("Stages", rows, NOTE)]), out)
 
@@ -86,6 +83,16 @@ def measure(archive: Path, folder: Path, work: Path, *, jobs: int | None = None)
         jobs=jobs,
     )
     return run_folders(order, say=lambda words: console.print(f"{archive.stem}, {folder.name}: {words}", markup=False))
+
+
+def draw_sheets(pipelines: Pipelines, sets: dict[str, Path], photos: Path | None, work: Path, count: int) -> None:
+    """``work/white.png``, ``work/scenes.png`` and ``work/photos.png``."""
+    for name, folder in sets.items():
+        samples = read_folders(folder / IMAGES, folder / MASKS, folder / LIST, classes=1, void=None)
+        draw_sheet(pipelines, choose_some(samples, count), work / f"{name}.png")
+    if photos is not None:
+        draw_photos(pipelines, choose_some(list(list_photos(photos).values()), count), work / "photos.png")
+    console.print(f"Sheets in {work}", markup=False)
 
 
 def make_row(run: Run, results: dict[str, Document]) -> Row:

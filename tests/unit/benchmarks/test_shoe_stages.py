@@ -119,6 +119,7 @@ def test_from_run_folders_to_table_and_sheets(folder: Path, capsys: pytest.Captu
         "work": folder / "work",
         "pictures": 3,
         "sheet": 2,
+        "photos": folder / "shoes",
         "jobs": 1,
         "out": folder / "table",
     }
@@ -132,6 +133,8 @@ def test_from_run_folders_to_table_and_sheets(folder: Path, capsys: pytest.Captu
     with Image.open(folder / "work/scenes.png") as picture:
         # Two rows of scenes of 60 x 90, 160 high: the photo, its truth and two stages.
         assert picture.size == (4 * 240, 2 * 162)
+    with Image.open(folder / "work/photos.png") as picture:
+        assert picture.size == (3 * 213, 2 * 162), "48 x 64, without a truth"
     capsys.readouterr()
     main(**arguments)
     assert "on_scenes, scenes: 3 of 3 photos are finished already" in capsys.readouterr().out
