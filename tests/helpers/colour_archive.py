@@ -19,10 +19,14 @@ CLASSES = ("cat", "dog", "sky")  # red, green, blue; sky is no VOC class
 
 
 class ColourNetwork(nn.Module):
-    """Scores: mean of each channel. Maps: the channel itself. All in [0, 1]; three labels, no groups."""
+    """Scores: mean of each channel. Maps: the channel itself. All in [0, 1]; three labels or fewer, no groups."""
+
+    def __init__(self, labels: int) -> None:
+        super().__init__()
+        self.labels = labels
 
     def forward(self, images: Tensor, labels: Tensor, among: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps = images.permute(0, 3, 1, 2).to(torch.float32) / 255  # (B, 3, h, w)
+        maps = images.permute(0, 3, 1, 2)[:, : self.labels].to(torch.float32) / 255  # (B, 3, h, w)
         scores = maps.mean(dim=(2, 3))  # (B, 3)
         competing = torch.gather(scores, 1, among.clamp(min=0)).masked_fill(among < 0, -1)  # (B, M)
         ranked = torch.gather(among, 1, torch.argsort(competing, dim=1, descending=True))  # (B, M)
@@ -51,11 +55,18 @@ def colour_card(**changes: Any) -> ModelCard:
 def write_colour_archive(path: Path, **changes: Any) -> Path:
     """A .mar file that any process can open."""
     buffer = io.BytesIO()
+    network = ColourNetwork(len(changes.get("classes", CLASSES))).eval()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.*")
-        torch.jit.save(torch.jit.script(ColourNetwork().eval()), buffer)
+        torch.jit.save(torch.jit.script(network), buffer)
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(CONFIG_FILE, colour_card(**changes).to_yaml())
         archive.writestr(TORCHSCRIPT_FILE, buffer.getvalue())
     return path
+
+
+def write_pixel_archive(path: Path, **changes: Any) -> Path:
+    """The same as a network that learned masks of cat, dog and sky: it sees photos of 96 pixels as they are."""
+    preprocessing = {"height": 32, "width": 48, "max_side": 96, "mean": (0, 0, 0), "std": (1, 1, 1)}
+    return write_colour_archive(path, **{"method": "pixels", "preprocessing": preprocessing} | changes)

@@ -13,7 +13,9 @@ from rich.progress import track
 from training.masks.paste import PasteSettings
 from training.masks.white import WhiteSettings
 from training.masks.written import Entry, plan_pasted, plan_white, write_data_set
+from weakseg.archive import DEFAULT_MODEL
 from weakseg.commands.terminal import explained
+from weakseg.voc import ANIMALS
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", no_args_is_help=True)
 console = Console(highlight=False, soft_wrap=True)
@@ -114,6 +116,36 @@ def paste(
         total, entries = plan_pasted(objects, backgrounds, count, white_settings, how, held_out, seed)
         write_data_set(_show(entries, total), out)
     console.print(f"{total} pictures with masks in {out}")
+
+
+@app.command()
+def weak(
+    voc: Annotated[Path, typer.Option(help="Holds VOCdevkit/VOC2012, or is that folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the masks; those that it has are kept.", show_default=False)],
+    classes: Annotated[str, typer.Option(help="VOC classes to ask for, comma separated.")] = ",".join(ANIMALS),
+    split: Annotated[str, typer.Option(help="A list in ImageSets.")] = "train",
+    model: Annotated[str, typer.Option(help="Of the store, or an archive's path.")] = DEFAULT_MODEL,
+    store: Annotated[Path, typer.Option(help="Folder of the archives.")] = Path("model_store"),
+    refine: Annotated[str | None, typer.Option(help="As in a request.", show_default="the card's")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.", show_default="all cores")] = None,
+) -> None:
+    """Make masks by a weak method, from each photo's image labels: no true mask is looked at.
+
+    The same command goes on where a stopped one ended. A pixel network learns from them with
+
+    `python -m training fcn8s_mobilenet_v2_voc --data DIR masks_dir=OUT`
+
+    Example: `python -m training.masks weak --voc DIR --out out/weak_masks`
+    """
+    with explained():
+        from training.masks.weak import WeakOrder, make_weak_masks  # here, as the runtimes take seconds to import
+
+        names = tuple(name.strip() for name in classes.split(","))
+        order = WeakOrder(voc, split, model, store, names, {"refine": refine} if refine else {}, out)
+        count, made = make_weak_masks(order, jobs=jobs)
+        for _ in track(made, "masks", count, console=console, transient=True):
+            pass
+    console.print(f"{count} masks made, {len(list(out.glob('*.png')))} in {out}")
 
 
 def _show(entries: Iterator[Entry], count: int) -> Iterator[Entry]:

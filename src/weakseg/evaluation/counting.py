@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,8 @@ from weakseg.evaluation.voc import LabelledBox, Sample
 from weakseg.labels import Vocabulary
 from weakseg.options import Options, parse_options
 from weakseg.pipeline import Pipeline
-from weakseg.types import Mask, Rgb, Segmentation
+from weakseg.plan import Plan as Request
+from weakseg.types import GraphOutput, Mask, Rgb, Segmentation
 from weakseg.voc import VOC_CLASSES, VOID
 
 KNOWN, PREDICTED, OBJECT = "known_tags", "predicted_tags", "object_task"  # keys of records and results
@@ -53,10 +54,10 @@ class Plan:
     def options(self, classes: str, box: str | None = None) -> Options:
         return parse_options({**self.flags, "classes": classes, **({"box": box} if box else {})})
 
-    def tag_options(self, vocabulary: Vocabulary) -> Options:
-        """Predicted tags: the best-scoring of the VOC classes that the model knows."""
+    def tag_options(self, vocabulary: Vocabulary, *, labels_pixels: bool) -> Options:
+        """Predicted tags: the best-scoring of the VOC classes that the model knows; of one that labels pixels all."""
         known = [name for name in VOC_CLASSES if name in vocabulary.names]
-        return parse_options({**self.flags, "classes": known or "auto", "pick": "best"})
+        return parse_options({**self.flags, "classes": known or "auto", "pick": "all" if labels_pixels else "best"})
 
     @property
     def sweep_iterations(self) -> int:
@@ -141,29 +142,18 @@ class _Counter:
 
     def confuse_tags(self) -> dict[str, list[list[int]]]:
         """Predicted tags: the model picks the class itself; one label per pixel over background and all classes."""
-        found = self._segment(PREDICTED, lambda plan: plan.tag_options(self._pipeline.vocabulary))
-        return {variant: self._confuse(segmentation) for variant, segmentation in found.items()}
-
-    def _confuse(self, segmentation: Segmentation) -> list[list[int]]:
-        """The entries of the confusion matrix that are not 0: true value, predicted value, pixels."""
-        confusion = confuse(self._truth, translate_labels(segmentation), len(VOC_CLASSES) + 1, VOID)  # (21, 21)
-        return [[*map(int, entry), int(confusion[tuple(entry)])] for entry in np.argwhere(confusion)]
+        vocabulary, labels_pixels = self._pipeline.vocabulary, self._pipeline.card.labels_pixels
+        found = self._segment(PREDICTED, lambda plan: plan.tag_options(vocabulary, labels_pixels=labels_pixels))
+        return {
+            variant: list_entries(confuse(self._truth, translate_labels(segmentation), len(VOC_CLASSES) + 1, VOID))
+            for variant, segmentation in found.items()
+        }
 
     def _segment(self, task: str, ask: Callable[[Plan], Options]) -> dict[str, Segmentation]:
         """One forward pass, refined in every way. Variant to segmentation."""
         plan = self._pipeline.plan(self._rgb, ask(self._plan))
-        started = time.perf_counter()
-        output = self._pipeline.forward([plan])[0]
-        ran = time.perf_counter()
-        segmentations = {IN_FORCE: self._pipeline.finish(plan, output)}
-        self.timings_ms[task].append([_ms(ran - started), _ms(time.perf_counter() - ran)])
-        for refine in self._plan.refines:
-            settings = self._pipeline.card.settings(ask(self._plan.with_refine(refine)))
-            again = dataclasses.replace(plan, settings=settings)
-            in_force = settings == plan.settings
-            segmentations[refined(refine)] = (
-                segmentations[IN_FORCE] if in_force else self._pipeline.finish(again, output)
-            )
+        output, segmentations, times_ms = refine_variants(self._pipeline, plan, self._plan, ask)
+        self.timings_ms[task].append(times_ms)
         if self._plan.sweep and task != PREDICTED:
             for variant, settings in sweep_settings(self._plan.sweep_iterations).items():
                 segmentations[variant] = self._sweeping.finish(dataclasses.replace(plan, settings=settings), output)
@@ -175,6 +165,42 @@ class _Counter:
         sums = self.counts[task].setdefault(variant, {}).setdefault(name, [0, 0, 0, 0])
         for index, number in enumerate(found):
             sums[index] += number
+
+
+def refine_variants(
+    pipeline: Pipeline, request: Request, plan: Plan, ask: Callable[[Plan], Options]
+) -> tuple[GraphOutput, dict[str, Segmentation], list[float]]:
+    """One forward pass, refined as the options in force say, and in the plan's other ways.
+
+    Returns:
+        What the network said, variant to segmentation, and the milliseconds of the network and of the refinement in
+        force.
+    """
+    started = time.perf_counter()
+    output = pipeline.forward([request])[0]
+    ran = time.perf_counter()
+    segmentations = {IN_FORCE: pipeline.finish(request, output)}
+    times_ms = [_ms(ran - started), _ms(time.perf_counter() - ran)]
+    for refine in plan.refines:
+        settings = pipeline.card.settings(ask(plan.with_refine(refine)))
+        again = dataclasses.replace(request, settings=settings)
+        in_force = settings == request.settings
+        segmentations[refined(refine)] = segmentations[IN_FORCE] if in_force else pipeline.finish(again, output)
+    return output, segmentations, times_ms
+
+
+def list_entries(confusion: NDArray[np.int64]) -> list[list[int]]:
+    """The entries of a confusion matrix that are not 0: true value, predicted value, pixels."""
+    return [[*map(int, entry), int(confusion[tuple(entry)])] for entry in np.argwhere(confusion)]
+
+
+def sum_entries(records: Iterable[list[list[int]]], classes: int) -> NDArray[np.int64]:
+    """Those of many photos to one matrix, (classes, classes)."""
+    total = np.zeros((classes, classes), np.int64)
+    for entries in records:
+        for true, predicted, pixels in entries:
+            total[true, predicted] += pixels
+    return total
 
 
 def translate_labels(segmentation: Segmentation) -> NDArray[np.uint8]:

@@ -33,6 +33,51 @@ class Scores:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
+@dataclass(frozen=True, slots=True)
+class MaskScores:
+    """The four metrics of Long, Shelhamer & Darrell, "Fully Convolutional Networks for Semantic Segmentation" (CVPR
+    2015, section 5), from one confusion matrix; fractions in [0, 1], None where there is no pixel.
+
+    Differs from the paper: a class without a true pixel is in no mean, even if pixels were given to it.
+    """
+
+    pixel_accuracy: float | None  # sum_i n_ii / sum_i t_i
+    mean_accuracy: float | None  # mean over classes of n_ii / t_i, which is their recall
+    mean_iu: float | None  # mean over classes of n_ii / (t_i + sum_j n_ji - n_ii)
+    fw_iu: float | None  # the same, weighted by t_i
+
+    def as_dict(self) -> dict[str, float | None]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def score_masks(confusion: NDArray[np.int64]) -> MaskScores:
+    """The four metrics. Args: confusion: (N, N), rows true; row 0 is background."""
+    counts = one_against_rest(confusion)
+    scores = score(counts, [str(index) for index in range(len(confusion))])
+    pixels = confusion.sum()
+    accuracy = round(float(np.trace(confusion) / pixels), DIGITS) if pixels else None
+    return MaskScores(accuracy, scores.recall, scores.miou, scores.fwiou)
+
+
+def fold_others(confusion: NDArray[np.int64], kept: Sequence[int], *, void: bool) -> NDArray[np.int64]:
+    """A confusion matrix over fewer classes: pixels that were given to another class were given to the background.
+
+    Args:
+        confusion: (N, N), rows true; class 0 is background.
+        kept: Class numbers beside 0.
+        void: True pixels of other classes count nowhere; otherwise they are background.
+    Returns:
+        (1 + len(kept), 1 + len(kept)).
+    """
+    home = np.zeros(len(confusion), np.int64)  # (N,): where each class goes
+    home[list(kept)] = np.arange(1, len(kept) + 1)
+    folded = np.zeros((len(kept) + 1, len(kept) + 1), np.int64)
+    for true, row in enumerate(confusion):
+        if not void or true == 0 or home[true]:
+            np.add.at(folded[home[true]], home, row)
+    return folded
+
+
 def count_pixels(truth: Mask, predicted: Mask, valid: Mask) -> list[int]:
     """TP, FP, FN, TN of one class in one photo.
 

@@ -15,53 +15,74 @@ import numpy as np
 import onnxruntime
 import PIL
 import torch
-from numpy.typing import NDArray
 
 from weakseg import __version__
 from weakseg.card import ModelCard
 from weakseg.errors import DataError
-from weakseg.evaluation.counting import KNOWN, OBJECT, PREDICTED, Plan, Record
-from weakseg.evaluation.metrics import Counts, Scores, one_against_rest, score
+from weakseg.evaluation.counting import KNOWN, OBJECT, PREDICTED, Plan, Record, sum_entries
+from weakseg.evaluation.metrics import Counts, Scores, fold_others, one_against_rest, score, score_masks
 from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, SWEPT, THRESHOLDS, refined, variant
 from weakseg.voc import VOC_CLASSES
 
 Document = dict[str, Any]
 BACKGROUND = "background"
+OWN, VOID_TOO = "own", "void"
+OTHERS = {  # what true pixels of classes that are not measured are
+    OWN: "pixels of a class of their own, which is in no mean",
+    BACKGROUND: "background",
+    VOID_TOO: "void: they count nowhere",
+}
+BEST_TAG = "the model: the best-scoring VOC class of each photo (pick=best); one label per pixel"
+PIXEL_TAGS = "the model: all VOC classes that it knows, asked for at once; one label per pixel"
 
 
 def build_results(
-    card: ModelCard, records: Sequence[Record], plan: Plan, *, split: str, command: str, chosen: Document | None = None
+    card: ModelCard,
+    records: Sequence[Record],
+    plan: Plan,
+    *,
+    split: str,
+    command: str,
+    chosen: Document | None = None,
+    others: str = OWN,
 ) -> Document:
     """The results document, JSON-ready; fractions in [0, 1], null where there is nothing to say.
 
     Args:
+        others: What true pixels of classes that are not in ``plan.over`` are with predicted tags; see `OTHERS`.
         chosen: Sweep thresholds chosen on another split, see `read_thresholds`; None: the best of this one.
     """
     document: Document = {
-        "model": card.name,
-        "version": card.version,
-        "network": card.network,
-        "method": card.method,
-        "weights_source": card.weights.source,
-        "demonstration": card.weights.demonstration,
+        **describe_card(card),
         "split": split,
         "images": len(records),
         "grabcut": {"side_px": card.sides.grabcut, "box_context": card.box_context},
         "command": command,
         "flags": dict(plan.flags),
         "software": software_versions(),
-        **_summarise_tasks(card, records, plan, IN_FORCE),
+        **_summarise_tasks(card, records, plan, IN_FORCE, others),
         "timings": _summarise_timings(records),
     }
     if plan.refines:
         document["refines"] = {
-            refine: _summarise_tasks(card, records, plan.with_refine(refine), refined(refine))
+            refine: _summarise_tasks(card, records, plan.with_refine(refine), refined(refine), others)
             for refine in plan.refines
         }
     if plan.sweep:
         side_px = min(card.sides.grabcut, plan.sweep_side_px)
         document["sweep"] = {"side_px": side_px, **_summarise_sweep(records, plan, split, chosen)}
     return document
+
+
+def describe_card(card: ModelCard) -> Document:
+    return {
+        "model": card.name,
+        "version": card.version,
+        "network": card.network,
+        "method": card.method,
+        "weights_source": card.weights.source,
+        "demonstration": card.weights.demonstration,
+    }
 
 
 def write_results(document: Document, path: Path) -> None:
@@ -86,10 +107,10 @@ def read_thresholds(path: Path) -> Document:
     return found
 
 
-def _summarise_tasks(card: ModelCard, records: Sequence[Record], plan: Plan, variant: str) -> Document:
+def _summarise_tasks(card: ModelCard, records: Sequence[Record], plan: Plan, variant: str, others: str) -> Document:
     return {
         KNOWN: _summarise_class_task(card, records, plan, variant),
-        PREDICTED: _summarise_predicted(card, records, plan, variant),
+        PREDICTED: _summarise_predicted(card, records, plan, variant, others),
         OBJECT: _summarise_boxes(card, records, plan, variant),
     }
 
@@ -115,27 +136,27 @@ def _summarise_boxes(card: ModelCard, records: Sequence[Record], plan: Plan, var
     }
 
 
-def _summarise_predicted(card: ModelCard, records: Sequence[Record], plan: Plan, variant: str) -> Document:
+def _summarise_predicted(card: ModelCard, records: Sequence[Record], plan: Plan, variant: str, others: str) -> Document:
     """Means over background and the classes of ``over``; the confusion itself is over all 21."""
-    options = plan.tag_options(card.vocabulary())
-    counts = one_against_rest(_sum_confusions(records, variant))  # (21, 4)
+    options = plan.tag_options(card.vocabulary(), labels_pixels=card.labels_pixels)
+    confusion = sum_entries((record.confusions[variant] for record in records), len(VOC_CLASSES) + 1)  # (21, 21)
     names = (BACKGROUND, *(name for name in VOC_CLASSES if name in plan.over))
-    rows = [0, *(VOC_CLASSES.index(name) + 1 for name in names[1:])]
+    kept = [VOC_CLASSES.index(name) + 1 for name in names[1:]]
+    masks: Document = {}
+    if others == OWN:
+        counts = one_against_rest(confusion)[[0, *kept]]  # (N, 4)
+    else:
+        folded = fold_others(confusion, kept, void=others == VOID_TOO)  # (N, N)
+        counts = one_against_rest(folded)
+        masks = {"others": OTHERS[others], **score_masks(folded).as_dict()}
     return {
-        "classes_from": "the model: the best-scoring VOC class of each photo (pick=best); one label per pixel",
+        "classes_from": PIXEL_TAGS if card.labels_pixels else BEST_TAG,
         "over": list(names),
         "options": card.settings(options).model_dump(mode="json", exclude_none=True),
-        **score(counts[rows], names).as_dict(),
-        "miou_without_background": score(counts[rows[1:]], names[1:]).miou,
+        **score(counts, names).as_dict(),
+        "miou_without_background": score(counts[1:], names[1:]).miou,
+        **masks,
     }
-
-
-def _sum_confusions(records: Sequence[Record], variant: str) -> NDArray[np.int64]:
-    total = np.zeros((len(VOC_CLASSES) + 1, len(VOC_CLASSES) + 1), np.int64)
-    for record in records:
-        for true, predicted, pixels in record.confusions[variant]:
-            total[true, predicted] += pixels
-    return total  # (21, 21)
 
 
 def _score_variant(records: Sequence[Record], task: str, name: str, plan: Plan) -> Scores:

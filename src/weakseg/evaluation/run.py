@@ -19,7 +19,15 @@ from weakseg.evaluation.evaluator import ArchiveOpener, evaluate
 from weakseg.evaluation.gallery import draw_gallery
 from weakseg.evaluation.records import RecordFile, take_fingerprint, take_stamps
 from weakseg.evaluation.report import write_report
-from weakseg.evaluation.results import Document, build_results, read_thresholds, software_versions
+from weakseg.evaluation.results import (
+    BACKGROUND,
+    OTHERS,
+    OWN,
+    Document,
+    build_results,
+    read_thresholds,
+    software_versions,
+)
 from weakseg.evaluation.techniques import SWEEP_SIDE_PX
 from weakseg.evaluation.voc import Sample, read_split
 from weakseg.evaluation.workers import count_cores
@@ -36,6 +44,8 @@ class Order:
         options: Options of every request (refine, grabcut_mode, iterations, threshold) as text.
         over: VOC classes; None: those that have boxes in the split.
         refines: More values of the option ``refine``, on the same maps, some with a threshold: ``crf@0.3``.
+        others: What true pixels of other classes are with predicted tags, see `weakseg.evaluation.results.OTHERS`;
+            None: background where the model labels pixels, otherwise pixels of a class of their own.
         every: Use each n-th photo of the split.
         gallery_images: Rows of the gallery's three parts; 0: no gallery.
         jobs: Worker processes; None: one per core.
@@ -48,6 +58,7 @@ class Order:
     out: Path
     options: Mapping[str, str] = field(default_factory=dict)
     over: tuple[str, ...] | None = None
+    others: str | None = None
     refines: tuple[str, ...] = ()
     sweep: bool = False
     sweep_side_px: int = SWEEP_SIDE_PX
@@ -70,6 +81,8 @@ def run(order: Order, say: Callable[[str], None]) -> Document:
             that the model does not have.
     """
     started = time.monotonic()
+    if order.others not in (None, *OTHERS):
+        raise DataError(f"--others {order.others}: give one of {', '.join(OTHERS)}.")
     model = find_archive(order.model, order.store)
     card = open_archive(model).card
     chosen = read_thresholds(order.thresholds_from) if order.thresholds_from else None
@@ -78,9 +91,12 @@ def run(order: Order, say: Callable[[str], None]) -> Document:
     _check(card, plan)
     fingerprint = take_fingerprint(model, _inputs(order, samples, plan))
     records = RecordFile(order.out / "records.jsonl", fingerprint, Record, restart=order.restart)
-    _announce(records, order, len(samples), say)
+    announce(records, order.out, len(samples), say)
     found = evaluate(ArchiveOpener(model), samples, plan, records, jobs=order.jobs or count_cores())
-    results = build_results(card, found, plan, split=order.split, command=command_line(order), chosen=chosen)
+    others = order.others or (BACKGROUND if card.labels_pixels else OWN)
+    results = build_results(
+        card, found, plan, split=order.split, command=command_line(order), chosen=chosen, others=others
+    )
     write_report(results, order.out)
     if order.gallery_images:
         page = draw_gallery(ArchiveOpener(model)(), samples, found, plan, order.out / "gallery", order.gallery_images)
@@ -106,29 +122,41 @@ def choose_classes(over: Sequence[str] | None, samples: Sequence[Sample]) -> tup
 
 def command_line(order: Order) -> str:
     """The command that repeats an evaluation from the same working directory, to which its paths are relative."""
-    parts = ["weakseg", "evaluate", "--voc", _shown(order.voc), "--split", order.split, "--model", _model_name(order)]
+    parts = [
+        "weakseg",
+        "evaluate",
+        "--voc",
+        show_path(order.voc),
+        "--split",
+        order.split,
+        "--model",
+        show_model(order.model),
+    ]
     for name, value in order.options.items():
         parts += [f"--{name.replace('_', '-')}", value]
     parts += ["--every", str(order.every)] if order.every > 1 else []
     parts += ["--over", ",".join(order.over)] if order.over else []
+    parts += ["--others", order.others] if order.others else []
     parts += ["--refines", ",".join(order.refines)] if order.refines else []
     parts += ["--sweep", "--sweep-side", str(order.sweep_side_px)] if order.sweep else []
-    parts += ["--thresholds-from", _shown(order.thresholds_from)] if order.thresholds_from else []
-    return shlex.join([*parts, "--out", _shown(order.out)])
+    parts += ["--thresholds-from", show_path(order.thresholds_from)] if order.thresholds_from else []
+    return shlex.join([*parts, "--out", show_path(order.out)])
 
 
-def _model_name(order: Order) -> str:
-    return _shown(Path(order.model)) if Path(order.model).exists() else order.model
+def show_model(model: str) -> str:
+    """A path as `show_path` has it, a name as it is."""
+    return show_path(Path(model)) if Path(model).exists() else model
 
 
-def _shown(path: Path) -> str:
+def show_path(path: Path) -> str:
+    """Relative to the working directory."""
     return Path(os.path.relpath(path)).as_posix()
 
 
 def _check(card: ModelCard, plan: Plan) -> None:
     """Before hours of work: are all options valid, and does the model know all classes?"""
     for asked in (plan, *map(plan.with_refine, plan.refines)):
-        options = asked.tag_options(card.vocabulary())
+        options = asked.tag_options(card.vocabulary(), labels_pixels=card.labels_pixels)
         if options.is_auto:
             raise DataError(
                 "refine=auto depends on the speed of this machine: evaluate what it may choose (--refines)."
@@ -150,8 +178,9 @@ def _inputs(order: Order, samples: Sequence[Sample], plan: Plan) -> dict[str, An
     }
 
 
-def _announce(records: RecordFile[Record], order: Order, count: int, say: Callable[[str], None]) -> None:
+def announce(records: RecordFile[Any], out: Path, count: int, say: Callable[[str], None]) -> None:
+    """Say whether a run goes on where another one stopped."""
     if records.finished:
         say(f"{len(records.finished)} of {count} photos are finished already; --restart forgets them.")
     elif records.started_anew:
-        say(f"{order.out} held another evaluation (other model, options, photos, code or libraries): it starts anew.")
+        say(f"{out} held another evaluation (other model, options, photos, code or libraries): it starts anew.")

@@ -11,6 +11,8 @@ from weakseg.evaluation.techniques import GRABCUT, IN_FORCE, SWEPT, TITLES
 Document = dict[str, Any]
 FIELDS = ("miou", "fwiou", "macc", "precision", "recall", "f1")
 HEADINGS = ("mIoU", "fwIoU", "mAcc", "precision", "recall", "F1")
+MASK_FIELDS = ("pixel_accuracy", "mean_accuracy", "mean_iu", "fw_iu")
+MASK_HEADINGS = ("pixel accuracy", "mean accuracy", "mean IU", "frequency-weighted IU")
 TAGS = {KNOWN: "known", PREDICTED: "predicted", OBJECT: "known, box given"}
 TASKS = {KNOWN: "class", PREDICTED: "class", OBJECT: "object (box)"}
 
@@ -72,21 +74,40 @@ def _render_main(results: Document) -> str:
         [
             TASKS[task],
             TAGS[task],
-            _options(results[task]["options"]),
+            list_options(results[task]["options"]),
             *_cells(results[task]),
             _means_over(results[task]),
         ]
         for task in (KNOWN, PREDICTED, OBJECT)
     ]
-    without = results[PREDICTED]["miou_without_background"]
     return "\n\n".join(
         [
             "## Results with the options in force",
-            _table(["task", "tags", "options", *HEADINGS, "means over"], rows),
-            "Predicted tags: the best-scoring VOC class of each photo (pick=best), a closed set of 20 names; the model"
-            f" is not told which of them a photo shows. Their mean IoU without background: {_percent(without)}.",
+            table(["task", "tags", "options", *HEADINGS, "means over"], rows),
+            _explain_tags(results),
         ]
     )
+
+
+def _explain_tags(results: Document) -> str:
+    predicted = results[PREDICTED]
+    asked = "the best-scoring VOC class of each photo (pick=best), a closed set of 20 names"
+    if results["method"] == "pixels":
+        asked = "all VOC classes that the model knows, asked for at once"
+    words = (
+        f"Predicted tags: {asked}; the model is not told which of them a photo shows. Their mean IoU without"
+        f" background: {percent(predicted['miou_without_background'])}."
+    )
+    if "others" not in predicted:
+        return words
+    others = f" True pixels of other classes are {predicted['others']}; those given to other classes are background."
+    return f"{words}{others}\n\n{render_masks([('predicted tags', predicted)])}"
+
+
+def render_masks(rows: Iterable[tuple[str, Document]]) -> str:
+    """The four metrics of mask papers, one row each."""
+    cells = [[name, *(percent(scores[field]) for field in MASK_FIELDS)] for name, scores in rows]
+    return table(["", *MASK_HEADINGS], cells)
 
 
 def _render_refines(results: Document) -> str:
@@ -96,7 +117,7 @@ def _render_refines(results: Document) -> str:
         for refine, found in results["refines"].items()
     ]
     words = "The same maps, refined in several ways; each with the card's defaults where no flag says otherwise."
-    return "\n\n".join(["## Refinements", _table(["refine", "task", "tags", *HEADINGS], rows), words])
+    return "\n\n".join(["## Refinements", table(["refine", "task", "tags", *HEADINGS], rows), words])
 
 
 def _means_over(summary: Document) -> str:
@@ -108,9 +129,9 @@ def _render_classes(results: Document) -> str:
     rows = []
     for task in (KNOWN, PREDICTED, OBJECT):
         found = results[task]["per_class"]
-        ious = [_percent((found.get(name) or {}).get("iou")) for name in names]
+        ious = [percent((found.get(name) or {}).get("iou")) for name in names]
         rows.append([TASKS[task], TAGS[task], *ious])
-    return "## IoU by class\n\n" + _table(["task", "tags", *names], rows)
+    return "## IoU by class\n\n" + table(["task", "tags", *names], rows)
 
 
 def _render_sweep(results: Document, task: str, number: int) -> str:
@@ -121,11 +142,11 @@ def _render_sweep(results: Document, task: str, number: int) -> str:
     for technique in SWEPT:
         t = f"{thresholds[task][technique]:.1f}"
         rows.append([TITLES[technique], t, TAGS[task], *_cells(sweep[task][technique][t]), *_paper(task, technique)])
-    in_force = f"options in force: {_options(results[task]['options'])}"
+    in_force = f"options in force: {list_options(results[task]['options'])}"
     rows.append([in_force, "", TAGS[task], *_cells(results[task]), *_paper(task, IN_FORCE)])
     title = f"## Table {number}: {TASKS[task]} segmentation, as the paper's Table {number}"
     headings = ["technique", "t", "tags", *HEADINGS, "paper's t", "paper, its own data: mIoU / fwIoU / mAcc"]
-    return f"{title}\n\n{_table(headings, rows)}"
+    return f"{title}\n\n{table(headings, rows)}"
 
 
 def _render_choice(results: Document) -> str:
@@ -153,7 +174,7 @@ def _paper(task: str, technique: str) -> tuple[str, str]:
     return PAPER[task].get(technique, ("", "–"))
 
 
-def _options(options: Document) -> str:
+def list_options(options: Document) -> str:
     shown = {name: value for name, value in options.items() if name != "levels"}
     return ", ".join(f"{name} {_plain(value)}" for name, value in shown.items())
 
@@ -163,13 +184,13 @@ def _plain(value: Any) -> str:
 
 
 def _cells(scores: Document) -> list[str]:
-    return [_percent(scores[field]) for field in FIELDS]
+    return [percent(scores[field]) for field in FIELDS]
 
 
-def _percent(fraction: float | None) -> str:
+def percent(fraction: float | None) -> str:
     return "–" if fraction is None else f"{100 * fraction:.1f}"
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

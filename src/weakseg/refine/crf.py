@@ -69,7 +69,7 @@ def pose_crf(
     """
     _check_same_size(maps, rgb)
     logits = unary_logits(maps, scores, confidence=settings.confidence, threshold=threshold, box=box)
-    return _pose(logits, maps.any(axis=(1, 2)), rgb, settings)
+    return _pose(logits, np.asarray(maps.any(axis=(1, 2)), np.bool_), rgb, settings)
 
 
 def pose_probabilities(

@@ -9,6 +9,7 @@ from torchmetrics.classification import (
     BinaryJaccardIndex,
     BinaryPrecision,
     BinaryRecall,
+    MulticlassAccuracy,
     MulticlassConfusionMatrix,
     MulticlassF1Score,
     MulticlassJaccardIndex,
@@ -17,7 +18,7 @@ from torchmetrics.classification import (
 )
 
 from weakseg.errors import ShapeMismatchError
-from weakseg.evaluation.metrics import confuse, count_pixels, one_against_rest, score
+from weakseg.evaluation.metrics import confuse, count_pixels, fold_others, one_against_rest, score, score_masks
 
 CLASSES, VOID = 5, 255
 
@@ -113,3 +114,41 @@ def test_shapes_that_differ_are_refused() -> None:
         count_pixels(flat, upright, flat)
     with pytest.raises(ShapeMismatchError):
         confuse(flat.astype(np.uint8), upright.astype(np.uint8), 2, VOID)
+
+
+def test_the_four_metrics_by_hand() -> None:
+    """20 pixels: 12 of background (2 called cat), 8 of cat (3 missed), none of dog (one pixel called so)."""
+    confusion = np.array([[9, 2, 1], [3, 5, 0], [0, 0, 0]], np.int64)
+    assert score_masks(confusion).as_dict() == {
+        "pixel_accuracy": 14 / 20,
+        "mean_accuracy": pytest.approx((9 / 12 + 5 / 8) / 2),
+        "mean_iu": pytest.approx((9 / 15 + 5 / 10) / 2),
+        "fw_iu": pytest.approx((12 * 9 / 15 + 8 * 5 / 10) / 20),
+    }
+    assert set(score_masks(np.zeros((3, 3), np.int64)).as_dict().values()) == {None}
+
+
+def test_the_four_metrics_agree_with_torchmetrics(maps: tuple[np.ndarray, np.ndarray]) -> None:
+    truth, predicted = maps
+    tensors = torch.from_numpy(predicted).int(), torch.from_numpy(truth).int()
+    scores = score_masks(confuse(truth, predicted, CLASSES, VOID)).as_dict()
+    wanted = {
+        "pixel_accuracy": MulticlassAccuracy(CLASSES, average="micro", ignore_index=VOID),
+        "mean_accuracy": MulticlassAccuracy(CLASSES, average="macro", ignore_index=VOID),
+        "mean_iu": MulticlassJaccardIndex(CLASSES, average="macro", ignore_index=VOID),
+        "fw_iu": MulticlassJaccardIndex(CLASSES, average="weighted", ignore_index=VOID),
+    }
+    for name, metric in wanted.items():
+        assert scores[name] == pytest.approx(float(metric(*tensors)), abs=1e-6), name
+
+
+@pytest.mark.parametrize("void", [False, True])
+def test_fewer_classes_are_a_confusion_of_other_maps(maps: tuple[np.ndarray, np.ndarray], void: bool) -> None:
+    """Classes 3 and 1 are kept, in this order."""
+    truth, predicted = maps
+    lookup = np.array([0, 2, 0, 1, 0], np.uint8)
+    translated = np.where(truth == VOID, VOID, lookup[truth % CLASSES]).astype(np.uint8)
+    if void:
+        translated[(truth == 2) | (truth == 4)] = VOID
+    expected = confuse(translated, lookup[predicted], 3, VOID)
+    np.testing.assert_array_equal(fold_others(confuse(truth, predicted, CLASSES, VOID), [3, 1], void=void), expected)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,11 +59,12 @@ class ConvDeconv(nn.Module):
         features = standardise_images(images) if self.standardise else images  # (B, 3, h, w)
         features = pad_to_multiple(features, self.total_stride)
         notes: list[tuple[Tensor, Tensor | None]] = []  # what each stage read, and its pooling's indices
-        for stage in self.stages:
+        stages = cast("Sequence[Stage]", self.stages)
+        for stage in stages:
             read = features
             features, indices = stage.encode(read)
             notes.append((read, indices))
-        for stage, (read, indices) in zip(reversed(self.stages), reversed(notes), strict=True):
+        for stage, (read, indices) in zip(reversed(stages), reversed(notes), strict=True):
             features = stage.decode(features, read, indices)
         return crop_to(features, images)  # (B, outputs, h, w)
 
@@ -107,11 +108,15 @@ class ConvolutionStage(Stage):
         self.initialise()
 
     def initialise(self) -> None:
-        """He's initialisation, which keeps signals alive: the same in the mirror, whose cells hear fewer others."""
+        """He's initialisation, which keeps signals alive: the same in the mirror, whose cells hear fewer others.
+
+        A tenth of it before the logits: skips add up there, and a sure guess is a bad one to begin with.
+        """
         area = self.convolution.weight[0, 0].numel()
         nn.init.normal_(self.convolution.weight, std=sqrt(2 / (area * self.convolution.in_channels)))
         if self.mirror_weight is not None:
-            nn.init.normal_(self.mirror_weight, std=sqrt(2 * self.stride**2 / (area * len(self.mirror_weight))))
+            scale = sqrt(2 * self.stride**2 / (area * len(self.mirror_weight)))
+            nn.init.normal_(self.mirror_weight, std=0.1 * scale if self.last else scale)
         for bias in (self.convolution.bias, self.mirror_bias):
             if bias is not None:
                 nn.init.zeros_(bias)

@@ -47,7 +47,7 @@ class PoolWithIndices(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Raises: ShapeMismatchError: h or w is not a multiple of k."""
-        if not torch.jit.is_tracing() and (x.shape[2] % self.factor or x.shape[3] % self.factor):
+        if not is_tracing() and (x.shape[2] % self.factor or x.shape[3] % self.factor):
             raise ShapeMismatchError(f"Maps of {tuple(x.shape[2:])} are no multiple of {self.factor}: pad them.")
         pooled = F.max_pool2d(x, self.factor)  # (B, C, h / k, w / k)
         with torch.no_grad():
@@ -69,10 +69,15 @@ def first_maxima(x: Tensor, pooled: Tensor, factor: int) -> Tensor:
 
 def equals(x: Tensor, y: Tensor) -> Tensor:
     """1 where x equals y, else 0, in the dtype of x and its shape; no gradient. Much faster than by way of bool."""
-    if torch.jit.is_tracing():
+    if is_tracing():
         return (x == y).to(x.dtype)
     with torch.no_grad():
         return torch.eq(x, y, out=torch.empty_like(x))
+
+
+def is_tracing() -> bool:
+    """Whether ``torch.jit.trace`` looks: sizes are tensors then, and a check of them would be frozen."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def as_blocks(x: Tensor, factor: int) -> Tensor:
@@ -109,7 +114,7 @@ class Upsampling(nn.Module):
         Raises:
             ShapeMismatchError: size_like is not k times as large, or indices are missing or of another shape.
         """
-        if not torch.jit.is_tracing():
+        if not is_tracing():
             self.check(x, size_like)
         return self.enlarge(x, indices)
 
@@ -188,7 +193,7 @@ class IndicesUnpooling(Upsampling):
         self.register_buffer("places", places, persistent=False)
 
     def enlarge(self, x: Tensor, indices: Tensor | None) -> Tensor:
-        if indices is None or (not torch.jit.is_tracing() and indices.shape != x.shape):
+        if indices is None or (not is_tracing() and indices.shape != x.shape):
             found = "none" if indices is None else tuple(indices.shape)
             raise ShapeMismatchError(f"Give the indices of that pooling, {tuple(x.shape)}; found {found}.")
         places = over_every_block(self.places.to(indices.dtype), x)  # (k * h, k * w)

@@ -175,7 +175,7 @@ def test_the_registry_builds_it() -> None:
 def test_signals_and_gradients_reach_every_parameter(options: Mapping[str, Any]) -> None:
     network = build(**options).train()
     logits = network(torch.randn(4, 3, 48, 72))
-    assert 0.01 < float(logits.detach().std()) < 100
+    assert 1e-3 < float(logits.detach().std()) < 2
     logits.square().mean().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
@@ -215,7 +215,7 @@ def _assert_exports_agree(network: nn.Module, folder: Path) -> None:
     for shape in [(1, 3, 16, 23), (3, 3, 48, 96), (2, 3, 45, 31)]:
         images = torch.randn(shape)
         expected = run(network, images)
-        assert expected.std() > 0.01
+        assert expected.std() > 1e-3
         tolerance = 1e-5 * float(expected.abs().max())
         torch.testing.assert_close(run(traced, images), expected, rtol=1e-5, atol=tolerance)
         torch.testing.assert_close(torch.from_numpy(ask(session, images)), expected, rtol=1e-4, atol=10 * tolerance)

@@ -1,0 +1,1 @@
+"""Several trainings whose results belong into one table: ``python -m training.experiments --help``."""
