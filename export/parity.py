@@ -231,7 +231,8 @@ def parity_sizes(hw: Size) -> tuple[Size, Size]:
     """Two sizes, neither square: near the serving size; and about two thirds of it, at most 225 px, lying where that
     stands."""
     height, width = hw if hw[0] != hw[1] else (hw[0], hw[1] + 31)  # 31: odd sizes too
-    return (height, width), (min(max(64, 2 * width // 3), 190), min(max(75, 3 * height // 4), 225))
+    other = min(max(64, 2 * width // 3), 190), min(max(75, 3 * height // 4), 225)
+    return (height, width), (other[0], other[1] + (other[0] == other[1]))
 
 
 def parity_inputs(sizes: Sequence[Size], label_count: int) -> Iterator[tuple[Images, Query]]:

@@ -32,10 +32,10 @@ class Recipe(BaseModel):
         description="any torchvision classifier, alexnet_plus, vgg16_fcn, squeezenet1_1_linear, joint_..., demo; with "
         "task: pixels one of fcn8s_mobilenet_v2, conv_deconv ... (a wrong name lists them)"
     )
-    network_options: dict[str, Any] = Field({}, description="of a pixel network, such as {width: 0.5}")
     task: Literal["single_label", "multi_label", "pixels"] = Field(
         "multi_label", description="softmax over the classes, a sigmoid for each, or a softmax in every pixel of a mask"
     )
+    network_options: dict[str, Any] = Field({}, description="of a pixel network, such as {width: 0.5}")
     dice: float = Field(0.0, ge=0, description="of task: pixels: weight of the Dice loss beside the cross entropy")
     max_side: int | None = Field(
         None, ge=32, description="of task: pixels: long side at which photos are served; default: that of input_hw"
@@ -219,7 +219,9 @@ def _validate(values: dict[str, Any], path: Path) -> Recipe:
 
 
 def _explain(item: Any, path: Path) -> str:
-    field = str(item["loc"][0]) if item["loc"] else "recipe"
+    if not item["loc"]:  # two fields that do not go together
+        return f"{path.stem}: {item['msg'].removeprefix('Value error, ')}."
+    field = str(item["loc"][0])
     if item["type"] == "extra_forbidden":
         return f"{path.stem}: there is no field {field!r}. Fields: {', '.join(Recipe.model_fields)}."
     if item["type"] == "missing":

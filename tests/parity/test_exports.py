@@ -143,7 +143,7 @@ def test_differences_within_the_tolerance_are_reported() -> None:
     assert compare(answer(), answer(0.5 + 2**-14), TOLERANCE, "onnx") == {"scores": 2**-14, "maps": 2**-14}
 
 
-@pytest.mark.parametrize("hw", [(224, 224), (96, 128), (64, 64), (240, 320)])
+@pytest.mark.parametrize("hw", [(224, 224), (96, 128), (64, 64), (240, 320), (250, 250)])
 def test_parity_sizes_are_not_square(hw: tuple[int, int]) -> None:
     sizes = parity_sizes(hw)
     assert len(set(sizes)) == 2

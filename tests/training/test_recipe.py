@@ -42,7 +42,7 @@ def test_one_number_stands_for_all_channels_and_both_sides() -> None:
     [
         ("epoch=5", r"there is no field 'epoch'\. Fields: network, task"),
         ("epochs=0", r"epochs = 0: Input should be greater than or equal to 1"),
-        ("task=both", r"task = 'both': Input should be 'single_label' or 'multi_label'\. It is: softmax"),
+        ("task=both", r"task = 'both': Input should be 'single_label', 'multi_label' or 'pixels'\. It is: softmax"),
         ("epochs", r"'epochs' is no override\. Write NAME=VALUE"),
         ("crop=[", r"cannot be read as a value"),
     ],

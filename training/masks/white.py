@@ -19,15 +19,16 @@ BORDER_SHARE = 0.02  # of the short side: where nothing but background is expect
 NOISES = 4.0  # a pixel that differs from the background by so many deviations of its noise is none of it
 FLAT = 0.8  # mean difference around a pixel, in grey values, up to which it is surely background
 REACH = 0.07, 0.12  # of the object's side: gaps that are bridged, and how far beyond them its outline may lie
-SHADOW_BAND, SHADOW_FROM = (
-    0.07,
-    0.6,
-)  # of the object's height: a shadow's at the ground, and where the lower part begins
-SHADOW_CHROMA = 10.0  # a shadow has the background's hue, up to so many grey values,
+SHADOW_BAND = 0.1  # of the object's height: a shadow on the ground is no higher,
+SHADOW_FROM = 0.6  # lies in the lower part, from this share on,
+SHADOW_CHROMA = 10.0  # has the background's hue, up to so many grey values,
 SHADOW_DARKEST = 0.25  # and keeps this share of its brightness
 RING_PX, RING = 15, 0.1  # JPEG rings so far around an edge (two blocks), by up to this share of its height
+MEDIAN_PX = 5
+ALIKE = 0.2  # a pixel resembles its neighbours if it is nearer to them than this share of what sets them apart
 FRINGE = 0.4  # a pixel on the rim that differs less than this share of what lies behind it is mostly background
 EDGE_PX = 0.7  # sigma of the soft edge
+SPREAD_PX = 7  # holds all of the soft edge
 LEAST_COVER = 0.3  # below, a pixel's own colour is too uncertain
 
 
@@ -92,8 +93,15 @@ def cut_out(rgb: Rgb, settings: WhiteSettings = WhiteSettings()) -> Cutout:
         raise DataError("there is nothing but background in the photo.")
     cover = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), EDGE_PX)  # (H, W)
     colour, _ = measure_background(rgb)
-    own = colour + (rgb - colour) / np.maximum(cover, LEAST_COVER)[..., None]  # (H, W, 3)
-    return Cutout(_to_bytes(np.where(mask[..., None], own, rgb)), _to_bytes(cover * 255), mask)
+    own = np.clip(colour + (rgb - colour) / np.maximum(cover, LEAST_COVER)[..., None], 0, 255)  # (H, W, 3)
+    return Cutout(_to_bytes(_spread(own, mask)), _to_bytes(cover * 255), mask)
+
+
+def _spread(rgb: Floats, mask: Mask) -> Floats:
+    """Colours (H, W, 3) of a mask, carried on a little beyond it."""
+    weights = cv2.blur(mask.astype(np.float32), (SPREAD_PX, SPREAD_PX))[..., None]  # (H, W, 1)
+    around = cv2.blur((rgb * mask[..., None]).astype(np.float32), (SPREAD_PX, SPREAD_PX))
+    return np.where(mask[..., None], rgb, around / np.maximum(weights, 1e-6))
 
 
 def measure_background(rgb: Rgb) -> tuple[Floats, float]:
@@ -115,35 +123,41 @@ def _find(rgb: Rgb, settings: WhiteSettings) -> Mask:
     if not strong.any():
         return strong
     shadow = _find_shadow(strong, difference, threshold) if settings.shadows else np.zeros_like(strong)
-    inside = _surely_inside(strong & ~shadow)
+    inside = _surely_inside(strong, shadow)
     outside = _surely_outside(strong, difference, max(FLAT, 2 * noise))
     mask = watershed(_gradient(rgb), inside + 2 * outside.astype(np.int32)) == 1
-    mask |= strong & ~shadow & _grow(mask)  # where the gradient's ridge is two pixels wide
+    mask |= strong & _grow(mask) & (~shadow | _resembles(mask, difference))  # a gradient's ridge is two pixels wide
     mask = _smooth(_trim_fringe(mask, distance))
     return drop_specks(fill_holes(mask, settings.holes), settings.specks)
 
 
 def _differs(difference: Floats, threshold: float) -> Mask:
-    """Pixels that are neither background nor the ringing of a JPEG beside a strong edge."""
+    """Pixels that are neither background nor what a JPEG adds beside a strong edge.
+
+    That is ringing, which has no median, and colour that bleeds, which has no brightness: a white sole beside a black
+    shoe has both.
+    """
     distance = np.abs(cv2.GaussianBlur(difference, (0, 0), 0.8)).max(2)  # (H, W)
     rings = RING * cv2.dilate(distance, np.ones((RING_PX, RING_PX), np.uint8))
-    return distance >= np.maximum(threshold, rings)
+    light = np.abs(cv2.medianBlur(difference.mean(2), MEDIAN_PX))  # (H, W)
+    return (distance >= np.maximum(threshold, rings)) | (light >= threshold)
 
 
-def _surely_inside(strong: Mask) -> Mask:
-    """Without its rim; thin parts, which have nothing else, in full."""
-    core = cv2.erode(strong.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    return core | (strong & ~_grow(core, 2))
+def _surely_inside(strong: Mask, shadow: Mask) -> Mask:
+    """Without its rim and the shadow; thin parts, which have nothing else, in full, but not a shadow's rim."""
+    core = cv2.erode((strong & ~shadow).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    return core | (strong & ~_grow(core | shadow, 2))
 
 
 def _surely_outside(strong: Mask, difference: Floats, flat: float) -> Mask:
-    """Flat as the background beyond the object and its gaps, and all that is far away."""
+    """Flat as the background, in holes and beyond the object and its gaps; and all that is far away."""
     side = float(np.sqrt(strong.sum()))
     bridged, far = (max(2, round(share * side)) for share in REACH)
     closed = cv2.morphologyEx(strong.astype(np.uint8), cv2.MORPH_CLOSE, _disc(bridged)).astype(bool)
     is_flat = cv2.blur(np.abs(difference).max(2), (5, 5)) < flat
     beyond = cv2.dilate(closed.astype(np.uint8), _disc(far)) == 0
-    return beyond | (is_flat & ~closed)
+    holes = fill_holes(strong, 1) & ~strong
+    return beyond | (is_flat & (~closed | holes))
 
 
 def _find_shadow(strong: Mask, difference: Floats, threshold: float) -> Mask:
@@ -164,6 +178,14 @@ def _gradient(rgb: Rgb) -> Floats:
     smooth = cv2.GaussianBlur(rgb.astype(np.float32), (0, 0), EDGE_PX)
     slopes = [np.abs(cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx)).max(2) for dx in (0, 1)]
     return np.hypot(*slopes)
+
+
+def _resembles(mask: Mask, difference: Floats) -> Mask:
+    """Pixels that differ from the background as the mask's pixels around them do on average."""
+    weights = mask.astype(np.float32)
+    count = np.maximum(cv2.blur(weights, (3, 3)), 1e-6)[..., None]  # (H, W, 1)
+    around = cv2.blur(difference * weights[..., None], (3, 3)) / count  # (H, W, 3)
+    return np.abs(difference - around).max(2) <= ALIKE * np.abs(around).max(2)
 
 
 def _trim_fringe(mask: Mask, distance: Floats) -> Mask:

@@ -75,6 +75,8 @@ def test_settings_of_a_preset_a_file_and_flags() -> None:
 def test_settings_that_do_not_belong_to_the_method_are_refused() -> None:
     with pytest.raises(ModelError, match=r"dcsm maps have no setting 'contrast'\. They have: .*'layers'"):
         choose_settings("dcsm", None, {}, {"contrast": 0.5})
+    with pytest.raises(ModelError, match="A classifier makes no pixels maps"):
+        choose_settings("pixels", None, {}, {})
     with pytest.raises(ModelError, match="preset makes fusion maps: give it without --method cam"):
         choose_settings("cam", SQUEEZENET_FUSION, {}, {})
 
