@@ -155,6 +155,7 @@ def evaluate(
         "options": options,
         "refines": _items(refines),
         "every": every,
+        "gallery_images": gallery_images if gallery else 0,
         "jobs": jobs,
         "restart": restart,
         "out": out,
@@ -162,8 +163,8 @@ def evaluate(
     if voc is None:
         if images is None or masks is None:
             raise typer.BadParameter("Give --voc, or --images and --masks.")
-        if over or others or sweep or gallery:
-            raise typer.BadParameter("--over, --others, --sweep and --gallery go with --voc.")
+        if over or others or sweep:
+            raise typer.BadParameter("--over, --others and --sweep go with --voc.")
         _evaluate_folders(images=images, masks=masks, names=names, void=void, **common)
         return
     if any(given is not None for given in (images, masks, names, void)):
@@ -179,7 +180,6 @@ def evaluate(
             sweep=sweep,
             sweep_side_px=sweep_side,
             thresholds_from=thresholds_from,
-            gallery_images=gallery_images if gallery else 0,
             **common,
         )
         results = run(order, say=print)

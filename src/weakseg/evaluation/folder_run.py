@@ -18,6 +18,8 @@ from weakseg.card import ModelCard
 from weakseg.errors import DataError, RequestError
 from weakseg.evaluation.counting import Plan, list_entries, refine_variants, sum_entries
 from weakseg.evaluation.evaluator import ArchiveOpener, OpenPipeline, count_all, open_once
+from weakseg.evaluation.folder_gallery import draw_folder_gallery
+from weakseg.evaluation.folder_records import FolderRecord, ask_for_all
 from weakseg.evaluation.folder_tables import render_folders
 from weakseg.evaluation.folders import FolderSample, read_folders
 from weakseg.evaluation.metrics import confuse, one_against_rest, score, score_masks
@@ -27,7 +29,6 @@ from weakseg.evaluation.run import announce, show_model, show_path
 from weakseg.evaluation.techniques import IN_FORCE, refined
 from weakseg.evaluation.workers import count_cores
 from weakseg.option_values import MAX_CLASSES
-from weakseg.options import Options, parse_options
 from weakseg.voc import VOID
 from weakseg.work import check_settings
 
@@ -39,6 +40,7 @@ class FolderOrder:
     Args:
         names: A file of names; None: every photo that has a mask.
         void: Mask value that counts nowhere; None: 255, or none where the model has one class.
+        gallery_images: Rows of the gallery's three parts; 0: no gallery.
     """
 
     images: Path
@@ -51,20 +53,9 @@ class FolderOrder:
     options: Mapping[str, str] = field(default_factory=dict)
     refines: tuple[str, ...] = ()
     every: int = 1
+    gallery_images: int = 0
     jobs: int | None = None
     restart: bool = False
-
-
-@dataclass(slots=True)
-class FolderRecord:
-    """What one photo adds to the results; JSON-ready."""
-
-    image: str
-    confusions: dict[str, list[list[int]]]  # variant -> entries: true, predicted value, pixels
-    times_ms: list[float]  # of the network, and of the refinement in force
-
-    def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
 
 
 def run_folders(order: FolderOrder, say: Callable[[str], None]) -> Document:
@@ -100,6 +91,10 @@ def run_folders(order: FolderOrder, say: Callable[[str], None]) -> Document:
     results = build_folder_results(card, found, plan, order)
     write_results(results, order.out / "results.json")
     (order.out / "results.md").write_text(render_folders(results), encoding="utf-8")
+    if order.gallery_images:
+        opened = ArchiveOpener(model)()
+        page = draw_folder_gallery(opened, samples, found, plan, order.out / "gallery", order.gallery_images)
+        say(f"gallery in {page}")
     say(f"{len(samples)} photos in {time.monotonic() - started:.0f} s; results in {order.out / 'results.md'}")
     return results
 
@@ -114,14 +109,6 @@ def _check(card: ModelCard) -> None:
         raise DataError(
             f"{card.name} has {len(card.classes)} classes; one request asks for {MAX_CLASSES} of them at most."
         )
-
-
-def ask_for_all(plan: Plan) -> Options:
-    """All classes at once, by number: a group may hide a class of its name. One label per pixel."""
-    options = parse_options({**plan.flags, "classes": list(range(len(plan.over))), "pick": "all"})
-    if options.is_auto:
-        raise DataError("refine=auto depends on the speed of this machine: evaluate what it may choose (--refines).")
-    return options
 
 
 def _count(open_pipeline: OpenPipeline, plan: Plan, sample: FolderSample) -> FolderRecord:

@@ -51,9 +51,7 @@ def draw_gallery(
     Returns:
         The page.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("*.jpg"):
-        stale.unlink()
+    clear_folder(folder)
     by_id = {sample.image_id: sample for sample in samples}
     painter = _Painter(pipeline, plan, folder)
     sections = [
@@ -65,10 +63,17 @@ def draw_gallery(
     return page
 
 
+def clear_folder(folder: Path) -> None:
+    """Make a gallery's folder, or remove the pictures of an earlier one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("*.jpg"):
+        stale.unlink()
+
+
 def rank(records: Sequence[Record]) -> list[Ranked]:
     """Every photo and class of the known-tags task, best IoU first; of equal ones by name."""
     rows = [
-        Ranked(record.image, name, _iou(counts))
+        Ranked(record.image, name, share_of_union(counts))
         for record in records
         for name, counts in record.counts[KNOWN].get(IN_FORCE, {}).items()
     ]
@@ -121,10 +126,10 @@ class _Painter:
             self._save(f"{stem}_photo", "photo", small),
             self._save(f"{stem}_map", "map", _decode(encode_heatmap(small, restored))),
             *(
-                self._save(f"{stem}_{index}", _caption(name, truth, mask, valid), _paint(small, mask))
+                self._save(f"{stem}_{index}", caption_mask(name, truth, mask, valid), paint_mask(small, mask))
                 for index, (name, mask) in enumerate(masks.items())
             ),
-            self._save(f"{stem}_truth", "ground truth", _paint(small, truth)),
+            self._save(f"{stem}_truth", "ground truth", paint_mask(small, truth)),
         ]
         return Row(ranked.image, ranked.name, ranked.iou, figures)
 
@@ -141,22 +146,27 @@ class _Painter:
         return output.maps[0, 0], {title: segmentation.label_map > 0 for title, segmentation in found.items()}
 
     def _save(self, stem: str, caption: str, rgb: Rgb) -> Figure:
-        path = self._folder / f"{stem}.jpg"
-        Image.fromarray(rgb).save(path, quality=JPEG_QUALITY)
-        return Figure(path.name, caption, rgb.shape[1], rgb.shape[0])
+        return save_figure(self._folder / f"{stem}.jpg", caption, rgb)
 
 
-def _caption(name: str, truth: Mask, mask: Mask, valid: Mask) -> str:
-    return f"{name}: {_iou(count_pixels(truth, mask, valid)):.1%}"
+def save_figure(path: Path, caption: str, rgb: Rgb) -> Figure:
+    """Write a (H, W, 3) uint8 picture as a JPEG beside the page."""
+    Image.fromarray(rgb).save(path, quality=JPEG_QUALITY)
+    return Figure(path.name, caption, rgb.shape[1], rgb.shape[0])
 
 
-def _iou(counts: Sequence[int]) -> float:
+def caption_mask(name: str, truth: Mask, mask: Mask, valid: Mask) -> str:
+    """What stands under a mask: its refinement and its IoU."""
+    return f"{name}: {share_of_union(count_pixels(truth, mask, valid)):.1%}"
+
+
+def share_of_union(counts: Sequence[int]) -> float:
     """TP, FP, FN, TN to IoU; 0 where nothing is true and nothing found."""
     hits, false_alarms, misses, _ = counts
     return hits / max(hits + false_alarms + misses, 1)
 
 
-def _paint(rgb: Rgb, mask: Mask) -> Rgb:
+def paint_mask(rgb: Rgb, mask: Mask) -> Rgb:
     """The photo with a mask of any size laid over it."""
     labels = cv2.resize(mask.astype(np.uint8), rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return _decode(encode_overlay(rgb, labels.astype(np.uint8, copy=False), ()))

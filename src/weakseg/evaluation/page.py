@@ -16,7 +16,7 @@ figure { flex: 0 1 220px; margin: 0; min-width: 140px; width: calc(50% - 0.25rem
 img { display: block; height: auto; width: 100%; }
 figcaption { font-size: 0.85rem; }
 """
-_NOTE = (
+KNOWN_TAGS_NOTE = (
     "Rows are ranked by the IoU of the options in force, one class of one photo each, its class given (known tags). "
     "Under each mask stand its refinement and its IoU; void pixels count nowhere. "
     "The photos belong to the data set: mind their licence before you publish this page."
@@ -49,7 +49,7 @@ class Section:
     rows: Sequence[Row]
 
 
-def render_page(title: str, sections: Sequence[Section]) -> str:
+def render_page(title: str, sections: Sequence[Section], note: str = KNOWN_TAGS_NOTE) -> str:
     """One HTML document; sections without rows are left out."""
     body = "\n".join(_render_section(section) for section in sections if section.rows)
     return f"""<!DOCTYPE html>
@@ -62,7 +62,7 @@ def render_page(title: str, sections: Sequence[Section]) -> str:
 </head>
 <body>
 <h1>{escape(title)}</h1>
-<p>{_NOTE}</p>
+<p>{escape(note)}</p>
 {body}
 </body>
 </html>
