@@ -16,12 +16,18 @@ from weakseg.pipeline import Pipeline
 from weakseg.runtime import open_runtime
 from weakseg.types import RawRequest
 
-PHOTOS = ("chelsea.png", "coffee.png", "motorcycle_left.png")
-SHEETS = {  # columns: options of a request each; None: the photo itself
-    "masks.jpg": (None, {"format": "heatmap"}, {"format": "overlay"}, {"format": "cutout"}),
-    "crf_engines.jpg": tuple(
-        {"format": "overlay", "refine": "crf", "crf_engine": engine}
-        for engine in ("pydensecrf", "exact", "fast", "fastest")
+ROWS = (("weakseg", "chelsea.png"), ("weakseg", "coffee.png"), ("weakseg", "motorcycle_left.png"))  # model, photo
+SHEETS = {  # rows; columns: options of a request each, None: the photo itself
+    "masks.jpg": (
+        (*ROWS, ("hair", "astronaut.png")),
+        (None, {"format": "heatmap"}, {"format": "overlay"}, {"format": "cutout"}),
+    ),
+    "crf_engines.jpg": (
+        ROWS,
+        tuple(
+            {"format": "overlay", "refine": "crf", "crf_engine": engine}
+            for engine in ("pydensecrf", "exact", "fast", "fastest")
+        ),
     ),
 }
 TILE_WH = (300, 200)
@@ -31,13 +37,17 @@ FOLDER = Path(__file__).parent / "pictures"
 
 def main() -> None:
     store = Path(sys.argv[1] if len(sys.argv) > 1 else "model_store")
-    archive = open_archive(find_archive("weakseg", store))
-    pipeline = Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
-    for file, columns in SHEETS.items():
-        rows = [[draw_tile(pipeline, name, column) for column in columns] for name in PHOTOS]
-        sheet = np.vstack([np.hstack(row) for row in rows])[GAP_PX:, GAP_PX:]
+    pipelines = {model: open_pipeline(model, store) for model in ("weakseg", "hair")}
+    for file, (rows, columns) in SHEETS.items():
+        tiles = [[draw_tile(pipelines[model], name, column) for column in columns] for model, name in rows]
+        sheet = np.vstack([np.hstack(row) for row in tiles])[GAP_PX:, GAP_PX:]
         cv2.imwrite(str(FOLDER / file), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])
         print(f"{file}: {sheet.shape[1]} x {sheet.shape[0]}, {(FOLDER / file).stat().st_size // 1024} KiB")
+
+
+def open_pipeline(model: str, store: Path) -> Pipeline:
+    archive = open_archive(find_archive(model, store))
+    return Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
 
 
 def draw_tile(pipeline: Pipeline, name: str, column: Mapping[str, str] | None) -> NDArray[np.uint8]:

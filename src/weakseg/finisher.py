@@ -59,6 +59,16 @@ class Finisher:
                 self._costs = measure_costs(self._card, self._device)
             return self._costs
 
+    def drop_unlikely(self, plan: Plan, output: GraphOutput) -> GraphOutput:
+        """What the network said, B = 1, without the maps that are not answered: those of pixels are large.
+
+        They need not wait for the end of the batch.
+        """
+        kept = self._kept(plan, output.scores[0][output.chosen[0]])
+        if not self._card.labels_pixels or kept.all():
+            return output
+        return GraphOutput(output.scores, output.maps[:, kept], output.chosen[:, kept])  # a copy, as small as it is
+
     def draft(self, plan: Plan, output: GraphOutput, *, left_ms: float = math.inf) -> Draft:
         """The first half, up to the CRF.
 

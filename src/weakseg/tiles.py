@@ -84,8 +84,8 @@ def ramps(starts: tuple[int, ...], length: int) -> NDArray[np.float32]:
 def run_tiles(run: Run, picture: Rgb, query: Query, tiling: Tiling, before_each: Callable[[], None]) -> GraphOutput:
     """One photo's scores and maps, from those of its tiles.
 
-    A label's score is the highest that it has in any tile. Labels that are asked for by rank are found by these scores,
-    so over the whole photo: until then, the maps of all that compete are kept.
+    A label's score is the highest that it has in any tile, whose border counts as a photo's does. Labels that are asked
+    for by rank are found by these scores, so over the whole photo: until then, the maps of all that compete are kept.
 
     Args:
         run: The network: (b, h, w, 3) uint8 tiles and a query to scores (b, L) and maps (b, K, h', w').

@@ -105,6 +105,8 @@ class Geometry:
         if self.fine:
             down, across = (cells / px for cells, px in zip(class_map.shape, self.photo_hw, strict=True))
             spans = (part.y0 * down, part.y1 * down), (part.x0 * across, part.x1 * across)
+            if part == self.whole:  # free of rounding
+                spans = (0, class_map.shape[0]), (0, class_map.shape[1])
             return resample(class_map, *spans, (height, width))
         rows = _interpolation(part.y0, part.y1, height, self.photo_hw[0], class_map.shape[0])  # (H, h')
         columns = _interpolation(part.x0, part.x1, width, self.photo_hw[1], class_map.shape[1])  # (W, w')

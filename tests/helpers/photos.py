@@ -11,7 +11,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-RED, GREEN, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 0)
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 def encode(image: Image.Image, kind: str = "JPEG", **settings: Any) -> bytes:
@@ -58,8 +58,8 @@ def png_bomb(width: int = 20_000, height: int = 20_000) -> bytes:
 
 
 def three_stripes(width: int = 120, height: int = 80, *, right: tuple[int, int, int] = GREEN) -> bytes:
-    """Three upright stripes of equal width: red, black, and ``right``; PNG."""
+    """Three upright stripes of equal width: red, blue, and ``right``; PNG."""
     whole = Image.new("RGB", (width, height))
-    for place, colour in enumerate((RED, BLACK, right)):
+    for place, colour in enumerate((RED, BLUE, right)):
         whole.paste(colour, (place * width // 3, 0, (place + 1) * width // 3, height))
     return encode(whole, "PNG")

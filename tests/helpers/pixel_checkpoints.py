@@ -22,10 +22,10 @@ AS_IT_IS = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (33, 50))  # inputs i
 
 
 class OddsNet(nn.Module):
-    """Two classes, by the pixel's own colour: odds against the background of 3 ** red and 6 ** green, in [0, 1].
+    """Two classes, by the pixel's own colour: odds of 4 ** blue (background), 3 ** red and 6 ** green, in [0, 1].
 
-    Probabilities of background, red and green: black 1/3 each; red 0.2, 0.6, 0.2; green 0.125, 0.125, 0.75; yellow 0.1,
-    0.3, 0.6.
+    Probabilities of background, red and green: black 1/3 each; blue 2/3, 1/6, 1/6; red 0.2, 0.6, 0.2; green 0.125,
+    0.125, 0.75; yellow 0.1, 0.3, 0.6.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,7 @@ class OddsNet(nn.Module):
         self.layer = nn.Conv2d(3, 3, 1, bias=False)
         with torch.no_grad():
             self.layer.weight.zero_()
+            self.layer.weight[0, 2] = math.log(4)
             self.layer.weight[1, 0] = math.log(3)
             self.layer.weight[2, 1] = math.log(6)
 
@@ -56,7 +57,7 @@ class StridedNet(nn.Module):
 
 
 def build_odds_archive(directory: Path, *, name: str, version: str = "3.2") -> Path:
-    """``directory/name.mar`` of `OddsNet`: red pixels are red by 0.6, green ones green by 0.75; black ones neither."""
+    """``directory/name.mar`` of `OddsNet`: red pixels are red by 0.6, green ones green by 0.75; blue ones neither."""
     weights = Weights(source="worked out on paper", licence="none", sha256="none")
     model = PixelModel("odds", {}, OddsNet().eval(), ("red", "green"), AS_IT_IS, 128, weights)
     fields = {**METHOD_FIELDS["pixels"], "version": version}

@@ -19,6 +19,7 @@ from tests.helpers.queries import ask
 from weakseg.attribution.pixels import PixelGraph, PixelSettings
 from weakseg.errors import ParityError
 from weakseg.labels import Vocabulary
+from weakseg.models.pixel.registry import build_pixel_network
 from weakseg.runtime import OnnxRuntime, TorchScriptRuntime
 
 VOCABULARIES = {
@@ -109,3 +110,24 @@ def test_a_network_that_freezes_its_size_is_noticed(tmp_path: Path) -> None:
         exported = export(graph, tmp_path)
     with pytest.raises(ParityError, match="maps have shape"):
         check_parity(graph, **exported, hw=(50, 70))
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "jumps"),
+    [
+        ("conv_deconv", {"spec": "C3,8,1M2C3,8,1M2"}, True),
+        ("conv_deconv", {"spec": "C3,8,1M2C3,8,1M2", "upsampling": "bilinear"}, False),
+        ("segnet_vgg16", {"width": 0.125}, True),
+        ("fcn8s_vgg16", {"width": 0.125}, False),
+    ],
+)
+def test_networks_whose_indices_hang_on_rounding_are_compared_where_they_do_not(
+    network: str, options: dict[str, Any], jumps: bool, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    vocabulary = VOCABULARIES["several"]
+    model = build_pixel_network(network, len(vocabulary.classes) + 1, options)
+    graph = PixelGraph(model, network, vocabulary, **NORMALISATION)
+    assert graph.jumps is jumps
+    report = check_parity(graph, **export(graph, tmp_path), hw=(50, 70))
+    assert ("photos" in report) is jumps

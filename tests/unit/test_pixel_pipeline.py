@@ -16,6 +16,7 @@ from weakseg.codec.decode import Limits, Photo, decode_photo
 from weakseg.groups import group_plans
 from weakseg.options import parse_options
 from weakseg.pipeline import Pipeline
+from weakseg.refine.crf import find_engine
 from weakseg.types import Answer, RawRequest
 from weakseg.voc import palette
 
@@ -122,6 +123,20 @@ def test_auto_answers_with_every_label_that_is_likely(pipeline: Pipeline) -> Non
     for sent, labels in ((photo(), ["dog", "cat"]), (faint, ["cat"]), (faint // 4, ["cat"])):
         (answer,) = ask(pipeline, RawRequest(png(sent), {"format": "json"}))
         assert [part["label"] for part in json.loads(answer.body)["segments"]] == labels
+
+
+@pytest.mark.parametrize("sent", [{}, {"tile": True, "max_side": 96}])
+def test_maps_that_are_not_answered_do_not_wait_for_the_end_of_the_batch(
+    pipeline: Pipeline, sent: dict[str, Any]
+) -> None:
+    faint = photo()
+    faint[..., 1] //= 4
+    (output,) = pipeline.forward([pipeline.plan(faint, parse_options(sent))])
+    assert (output.maps.shape[1], output.chosen.tolist()) == (1, [[0]])
+    kept = output.maps if output.maps.base is None else output.maps.base
+    assert kept.nbytes == output.maps.nbytes, "no view of a larger array"
+    (output,) = pipeline.forward([pipeline.plan(faint, parse_options({"classes": "dog,cat", **sent}))])
+    assert output.chosen.tolist() == [[1, 0]]
 
 
 def test_auto_may_answer_with_more_than_five() -> None:
@@ -290,6 +305,18 @@ def test_a_network_that_fails_on_tiles_fails_for_them_alone(threads: int, caplog
     answers = ask(pipeline, {}, {"tile": True}, {"classes": "dog"}, {"tile": True, "classes": "cat"})
     assert [answer.status for answer in answers] == [200, 500, 200, 500]
     assert "made to fail" in caplog.text
+
+
+def test_where_crfs_are_solved_together_those_of_tiles_are_solved_by_themselves(
+    runtime: FakePixelRuntime, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [{"refine": "crf"}, {"refine": "crf", "tile": True, "max_side": 96}, {"refine": "crf", "max_side": 33}]
+    alone = [ask(pipeline, sent)[0] for sent in requests]
+    monkeypatch.setattr("weakseg.pipeline.find_engine", lambda name, device: find_engine(name))
+    on_gpu = FakePixelRuntime()
+    on_gpu.device = "cuda:0"
+    together = ask(Pipeline(CARD, on_gpu), *requests)
+    assert [answer.body for answer in together] == [answer.body for answer in alone]
 
 
 def test_one_forward_pass_sees_so_many_pixels_at_most(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline) -> None:

@@ -24,6 +24,14 @@ def test_shrinking_averages_areas_as_in_opencv(hw: tuple[int, int]) -> None:
     np.testing.assert_allclose(resample(values, (0, 23), (0, 41), hw), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("hw", [(31, 97), (11, 17), (60, 20), (9, 90), (23, 41)])
+def test_a_whole_map_and_all_of_it_as_a_part_are_the_same(hw: tuple[int, int]) -> None:
+    """Only a whole map goes through OpenCV."""
+    values, nearly = np.random.default_rng(3).random((23, 41), np.float32), 1e-9
+    by_cells = resample(values, (nearly, 23 - nearly), (nearly, 41 - nearly), hw)
+    np.testing.assert_allclose(resample(values, (0, 23), (0, 41), hw), by_cells, atol=1e-5)
+
+
 def test_averages_by_hand() -> None:
     """Two thirds of a cell less than two: 1.5 cells each."""
     values = np.array([[3.0, 6.0, 9.0]], np.float32)

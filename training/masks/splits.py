@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from training.labels import PHOTO_SUFFIXES, limit_photos
-from training.masks.coding import BACKGROUND, VOID_NAME, Coding, code_colours, code_values, read_values
+from training.masks.coding import BACKGROUND, VOID_NAME, Coding, LabelMap, code_colours, code_values, read_values
 from training.masks.layout import IMAGES, MASKS, MaskedSplits, describe, list_files, name_below, read_list, split_names
 from training.masks.made import read_pasted, read_white
 from training.masks.sources import FileSource, Kept, MaskedPhoto
@@ -21,7 +19,6 @@ from weakseg.evaluation.voc import YEAR_FOLDER
 from weakseg.voc import VOC_CLASSES, VOID
 
 MASK_SUFFIXES = {".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff"}
-TWO_VALUED = {0, VOID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +119,11 @@ def _guess_values(pairs: Pairs, recipe: Recipe) -> dict[int, str]:
 
 def _are_two_valued(pairs: Pairs) -> bool:
     masks = (pair.mask for part in pairs for pair in part if pair.mask.is_file())
-    return all(set(np.unique(read_values(mask)).tolist()) <= TWO_VALUED for mask in masks)
+    return not any(_has_other_values(read_values(mask)) for mask in masks)
+
+
+def _has_other_values(values: LabelMap) -> bool:
+    return bool(((values != 0) & (values != VOID)).any())
 
 
 def _invert(values: dict[str, int] | None) -> dict[int, str]:

@@ -49,7 +49,7 @@ def test_a_model_that_labels_pixels_says_how_large_its_input_may_be() -> None:
     assert (
         lines[5]
         .split(maxsplit=1)[1]
-        .startswith("long side at most 320 px, proportions kept (compared at 56 x 40 px), mean (0.5, 0.5, 0.5)")
+        .startswith("long side 320 px at most, proportions kept; tiles of 56 x 40 px, mean (0.5, 0.5, 0.5)")
     )
     assert json.loads(RUN.invoke(app, ["models", "--json", "pixels"]).stdout)[0]["preprocessing"]["max_side"] == 320
 

@@ -21,6 +21,7 @@ any size; nothing here becomes an operator that ONNX lacks (``max_unpool2d``) or
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -183,6 +184,7 @@ class PatternUnpooling(Upsampling):
 class IndicesUnpooling(Upsampling):
     """The value goes where the maximum was. As ``F.max_unpool2d`` with the indices of ``F.max_pool2d``."""
 
+    jumps: ClassVar[bool] = True  # of two nearly equal values rounding decides which one is the maximum
     places: Tensor  # (k, k): the number of each cell of a window
 
     def __init__(self, factor: int) -> None:
