@@ -125,6 +125,15 @@ def test_names_may_have_folders(tmp_path: Path) -> None:
     assert splits.val[0].path == root / "images/bob/1.png"
 
 
+def test_names_may_have_spaces_and_none_comes_twice(tmp_path: Path) -> None:
+    root = write_masks(tmp_path, {name: two_halves(0, 255) for name in ("left shoe", "left", "right shoe")})
+    (root / "train.txt").write_text("left shoe\nleft.png\nleft\n")
+    (root / "val.txt").write_text("right shoe.png\n")
+    splits = read_masked_splits(root, pixel_recipe(classes=("shoe",)))
+    assert [photo.path.stem for photo in splits.train] == ["left shoe", "left"]
+    assert [photo.path.stem for photo in splits.val] == ["right shoe"]
+
+
 def test_two_valued_masks_are_foreground(tmp_path: Path) -> None:
     white = write_masks(tmp_path / "white", {f"p{n}": two_halves(0, 255) for n in range(12)})
     assert targets(read_masked_splits(white, pixel_recipe(classes=("hair",)))) == [0, 1]
