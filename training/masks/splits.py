@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from training.masks.sources import FileSource, Kept, MaskedPhoto
 from training.recipe import Recipe
 from weakseg.errors import DataError
 from weakseg.evaluation.voc import YEAR_FOLDER
+from weakseg.models.state import hash_file
 from weakseg.voc import VOC_CLASSES, VOID
 
 MASK_SUFFIXES = {".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff"}
@@ -153,7 +153,7 @@ def _build(
         _check_files(chosen, name, root)
         parts.append(tuple(MaskedPhoto(pair.path, pair.mask, source) for pair in chosen))
     train, val = parts
-    marks = [f"{photo.path.name}:{_digest(photo.mask)}" for photo in (*train, *val) if photo.mask is not None]
+    marks = [f"{photo.path.name}:{hash_file(photo.mask)}" for photo in (*train, *val) if photo.mask is not None]
     return MaskedSplits(train, val, classes, describe(layout, root, len(train), len(val), marks))
 
 
@@ -165,10 +165,6 @@ def _check_files(pairs: Sequence[Pair], name: str, root: Path) -> None:
         if missing:
             kind = "photos" if what == "path" else "masks"
             raise DataError(f"{len(missing)} of {len(pairs)} {kind} for {name} are missing, first {missing[0]}.")
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 _READERS: dict[str, Callable[[Path, Recipe], MaskedSplits]] = {
