@@ -115,7 +115,7 @@ def _iou(scores: Document, name: str) -> float:
 
 
 def _count(folder: Path) -> int:
-    return len((folder / LIST).read_text(encoding="utf-8").split())
+    return len((folder / LIST).read_text(encoding="utf-8").splitlines())
 
 
 if __name__ == "__main__":

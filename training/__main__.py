@@ -47,7 +47,7 @@ def main(
         typer.Option(
             help="The photos: a folder in VOC's layout (or the one that holds VOCdevkit), a folder with one folder per "
             "class (or `train` and `val` folders of such), or a CSV file `path,labels[,split]` with labels like "
-            "`cat;person`.",
+            "`cat;person`. With task: pixels VOC's layout, or a folder with `images` and `masks`.",
         ),
     ] = Path("data"),
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/RECIPE")] = None,
@@ -59,16 +59,19 @@ def main(
         bool, typer.Option("--fields", help="Show every field of a recipe.", is_eager=True, callback=_print_fields)
     ] = False,
 ) -> None:
-    """Train a classifier from labels of whole photos.
+    """Train a classifier from labels of whole photos, or a network that labels pixels from masks.
 
     **Your own labels:** `python -m training mobilenet_v2_voc --data photos.csv --out runs/mine epochs=10`
+
+    **Your own masks** (`FOLDER/images/NAME.jpg` and `FOLDER/masks/NAME.png`):
+    `python -m training fcn8s_mobilenet_v2_voc --data FOLDER 'classes=[hair]'`
 
     **A quick try:** `python -m training squeezenet_voc --data photos limit=100 epochs=1`
 
     The run folder holds `best.pt` (weights, class names, preprocessing, recipe and metrics: all that
     `python -m export --checkpoint best.pt` needs), `history.csv`, `metrics.json`, `curves.png`, `tensorboard/` and a
-    picture of class maps per epoch in `samples/`. **The same command goes on where a killed one ended**, and loses at
-    most one epoch. Several GPUs or machines: `torchrun --nproc-per-node 2 -m training ...`
+    picture of class maps or masks per epoch in `samples/`. **The same command goes on where a killed one ended**, and
+    loses at most one epoch. Several GPUs or machines: `torchrun --nproc-per-node 2 -m training ...`
     """
     folder = out or Path("runs") / Path(recipe).stem
     try:

@@ -67,7 +67,9 @@ class Recipe(BaseModel):
     mask_colours: dict[str, tuple[Byte, Byte, Byte]] | None = Field(
         None, description="RGB of each class in colour masks, {hair: [255, 0, 0], background: [0, 0, 255]}"
     )
-    masks_dir: str | None = Field(None, description="folder to take the masks from, instead of the data set's own")
+    masks_dir: str | None = Field(
+        None, description="folder of the masks to learn from; measured on the data set's own, where it has some"
+    )
     backgrounds: str | None = Field(None, description="of pasted: folder of photos to paste on")
     white_threshold: float = Field(5.0, gt=0, description="on white: least difference from the background, of 255")
     white_holes: float = Field(0.01, ge=0, lt=1, description="... holes up to this share of the object are filled")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from torch import Tensor, nn
 from training.recipe import Recipe, RecipeError, Rgb
 from weakseg.errors import ModelError, WeightsUnavailableError
 from weakseg.models.checkpoint import read_metadata
-from weakseg.models.classifier import IMAGENET_MEAN, IMAGENET_STD, build_network, read_state_dict
+from weakseg.models.classifier import IMAGENET_MEAN, IMAGENET_STD, build_network
 from weakseg.models.own import OWN_NETWORKS, OwnNetwork
 from weakseg.models.pixel.registry import PIXEL_NETWORKS, build_pixel_network
+from weakseg.models.state import hash_file, read_state_dict
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def build_start(recipe: Recipe, classes: Sequence[str]) -> Start:
         new = _fill(network, _without(head, state), recipe, head | blueprint.added(network))
     elif recipe.init != "random":
         path = Path(recipe.init)
-        state, weights = blueprint.adapt(read_state_dict(path)), f"{path.name} (SHA-256 {_sha256(path)[:12]})"
+        state, weights = blueprint.adapt(read_state_dict(path)), f"{path.name} (SHA-256 {hash_file(path)[:12]})"
         known = read_metadata(path)
         mean, std = (known.mean, known.std) if known else (mean, std)
         if known is None or known.classes != tuple(classes):
@@ -159,8 +159,3 @@ def _freeze(network: nn.Module, prefixes: Iterable[str]) -> None:
             raise RecipeError(f"freeze: no layer's name starts with {prefix!r}. The network's layers: {names}.")
         for value in hit:
             value.requires_grad_(False)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -118,8 +118,9 @@ class Pixels(Task):
     FCN paper (Long, Shelhamer & Darrell, CVPR 2015), section 4.3; there summed over pixels, here their mean.
 
     Args:
-        dice: Weight of the soft Dice loss, 1 - 2 |p t| / (|p| + |t|), mean over all classes and the background
-            (Milletari et al., 3DV 2016, with |p| instead of |p^2|): it does not drown small objects.
+        dice: Weight of the soft Dice loss, 1 - (2 |p t| + 1) / (|p| + |t| + 1), mean over all classes and the
+            background (Milletari et al., 3DV 2016, with |p| instead of |p^2|, and smoothed by 1 pixel): it does not
+            drown small objects.
     """
 
     watched = "mean_iu"
@@ -144,10 +145,7 @@ class Pixels(Task):
     def summarise(self, metric: Metric) -> dict[str, float]:
         """The paper's four figures, and ``iu/CLASS``."""
         assert isinstance(metric, PixelScores)
-        figures = metric.summarise(self.classes)
-        return {
-            name.replace("iu_", "iu/", 1) if name.startswith("iu_") else name: value for name, value in figures.items()
-        }
+        return metric.summarise(self.classes)
 
     def draw(self, network: nn.Module, images: Tensor, photos: Sequence[Rgb], targets: Tensor) -> list[Rgb]:
         """Photo, truth, prediction."""

@@ -1,7 +1,8 @@
 """Random changes of photos while a network learns, and of their masks with them where there are some.
 
 The list of the LFW paper (crop, flip, Gaussian blur, dropout, additive Gaussian noise, affine) and colour jitter, as
-transforms of torchvision: what moves pixels moves a `tv_tensors.Mask` along, by nearest neighbours.
+transforms of torchvision: what moves pixels moves a `tv_tensors.Mask` along, by nearest neighbours; `Crop`
+says where theirs are not the nearest.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import cv2
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -29,7 +31,7 @@ def build_variation(recipe: Recipe) -> v2.Transform:
     """
     steps: list[v2.Transform] = [v2.Identity()]
     if recipe.crop is not None:
-        steps.append(v2.RandomResizedCrop(recipe.input_hw, scale=recipe.crop, antialias=True))
+        steps.append(Crop(recipe.input_hw, scale=recipe.crop, antialias=True))
     if recipe.flip:
         steps.append(v2.RandomHorizontalFlip())
     if recipe.turn or recipe.shift or recipe.zoom:
@@ -57,6 +59,21 @@ def _affine(recipe: Recipe) -> v2.Transform:
     shift = (recipe.shift, recipe.shift)
     bilinear = v2.InterpolationMode.BILINEAR  # of images; masks are always taken from the nearest pixel
     return v2.RandomAffine(recipe.turn, shift, recipe.zoom, interpolation=bilinear, fill=OUTSIDE)
+
+
+class Crop(v2.RandomResizedCrop):
+    """Random resized crop, whose masks have the value at each pixel's centre, as `training.masks.maskset.squash_mask`.
+
+    torchvision takes that of the upper left corner instead: of a mask that shrinks, all moves to the lower right, by
+    half a pixel at most. Images, and what is drawn at random, are as there.
+    """
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if not isinstance(inpt, tv_tensors.Mask):
+            return super().transform(inpt, params)
+        part = v2.functional.crop(inpt, **params).as_subclass(Tensor)  # (H', W')
+        resized = F.interpolate(part[None, None], self.size, mode="nearest-exact")[0, 0]  # (h, w)
+        return tv_tensors.wrap(resized, like=inpt)
 
 
 class _PixelChange(v2.Transform):

@@ -59,6 +59,10 @@ def test_a_table_is_trained_and_written_and_not_trained_again(tmp_path: Path) ->
     assert "| – |" in second
     again = CliRunner().invoke(app, command)
     assert again.output.count("nothing to do") == 2
+    plan.write_text(PLAN.replace("learning_rate: 0.002", "epochs: 7"), encoding="utf-8")
+    assert CliRunner().invoke(app, [*command, "--only", "first"]).exit_code == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert [row["epochs"] for row in results["rows"]] == [1, 1], "as the second row was trained, not as it would be now"
 
 
 def test_an_unknown_plan_lists_those_that_there_are(tmp_path: Path) -> None:

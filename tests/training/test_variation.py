@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from tests.helpers.drawn_photos import tiny_recipe
 from training.recipe import Recipe
@@ -84,6 +85,35 @@ def test_zoom_alone_scales_about_the_centre() -> None:
         )
         assert 80 < (scaled == 1).sum() < 1760
         assert scaled[30, 42] == 1
+
+
+def test_a_crop_does_not_move_the_mask_against_the_photo() -> None:
+    """A disc, shrunk to a third: its centre in the photo (by brightness) and in the mask, in pixels of the result."""
+    y, x = np.mgrid[:180, :252]
+    disc = torch.from_numpy(((y - 90) ** 2 + (x - 126) ** 2 < 30**2).astype(np.uint8))  # (180, 252)
+    variation = build_variation(recipe(crop=(0.9, 1.0), input_hw=HW))
+    offsets = []
+    for seed in range(8):
+        photo, mask = vary(variation, seed, tv_tensors.Image(disc.expand(3, -1, -1) * 200), tv_tensors.Mask(disc))
+        assert mask.dtype == torch.uint8
+        assert set(mask.unique().tolist()) == {0, 1}
+        offsets.append([_centre(mask.float()) - _centre(photo[0].float())])
+    assert np.abs(np.mean(offsets, axis=0)).max() < 0.1
+
+
+def test_a_crop_draws_and_shows_what_torchvision_s_does() -> None:
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 90, 70), np.uint8))
+    theirs = v2.RandomResizedCrop(HW, scale=(0.4, 1.0), antialias=True)
+    ours = build_variation(recipe(crop=(0.4, 1.0), input_hw=HW))
+    for seed in range(3):
+        assert torch.equal(vary(ours, seed, image), vary(theirs, seed, image))
+
+
+def _centre(weights: Tensor) -> np.ndarray:
+    """(h, w) to (y, x)."""
+    total = weights.sum()
+    y, x = ((weights.sum(axis) * torch.arange(weights.shape[1 - axis])).sum() / total for axis in (1, 0))
+    return np.array([float(y), float(x)])
 
 
 def test_what_is_not_asked_for_does_nothing() -> None:

@@ -61,13 +61,15 @@ def _run(plan: Plan, data: Path, out: Path, only: tuple[str, ...], changes: tupl
             console.print(f"[bold]{row.name}[/bold]: {escape(row.says)}")
             train(recipe, data, out / row.name, console=console, bar=console.is_terminal)
         if (out / row.name / "metrics.json").is_file():
-            results.append(_read_result(row, recipe, out / row.name))
+            results.append(_read_result(row, out / row.name))
             path = write_table(plan, results, out, command=command, machine=machine)
     console.print(f"The table: {path}" if path else "No row is finished.", markup=False)
 
 
-def _read_result(row: Row, recipe: Recipe, folder: Path) -> Result:
+def _read_result(row: Row, folder: Path) -> Result:
+    """Of a finished run, by what it says of itself: rows that are not trained now may have been trained otherwise."""
     found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    recipe = Recipe.model_validate(found["recipe"])
     bare = recipe.model_copy(update={"init": "random"})
     network = build_start(bare, found["classes"]).network
     costs = cost(network, recipe.input_hw)

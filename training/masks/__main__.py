@@ -133,7 +133,7 @@ def weak(
 
     The same command goes on where a stopped one ended. A pixel network learns from them with
 
-    `python -m training fcn8s_mobilenet_v2_voc --data DIR masks_dir=OUT`
+    `python -m training fcn8s_mobilenet_v2_voc --data DIR masks_dir=OUT 'classes=[cat,cow,dog,horse,sheep]'`
 
     Example: `python -m training.masks weak --voc DIR --out out/weak_masks`
     """

@@ -62,23 +62,28 @@ def split_names(root: Path, found: Mapping[str, Item], recipe: Recipe) -> tuple[
     lists = [root / f"{split}.txt" for split in (recipe.train_split, recipe.val_split)]
     if not all(path.is_file() for path in lists):
         return hold_out(list(found.values()), list(found), recipe.held_out)
-    train, val = ([_look_up(name, found, path) for name in read_list(path)] for path in lists)
-    return train, val
+    train, val = (list(dict.fromkeys(_look_up(line, found, path) for line in _read_lines(path))) for path in lists)
+    return [found[name] for name in train], [found[name] for name in val]
 
 
-def _look_up(name: str, found: Mapping[str, Item], listed: Path) -> Item:
-    for known in (name, Path(name).with_suffix("").as_posix()):
-        if known in found:
-            return found[known]
-    raise DataError(f"{listed} names {name!r}, but there is no such photo beside it.")
+def _look_up(line: str, found: Mapping[str, Item], listed: Path) -> str:
+    """The photo's name: all of the line, as names may have spaces, or its first word; with or without suffix."""
+    for name in (line, line.split()[0]):
+        for known in (name, Path(name).with_suffix("").as_posix()):
+            if known in found:
+                return known
+    raise DataError(f"{listed} names {line!r}, but there is no such photo beside it.")
 
 
 def read_list(path: Path) -> list[str]:
     """The first word of every line, each once. Raises: DataError if there is no such file."""
     if not path.is_file():
         raise DataError(f"No split {path.stem!r}: {path} does not exist.")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
+    return list(dict.fromkeys(line.split()[0] for line in _read_lines(path)))
+
+
+def _read_lines(path: Path) -> list[str]:
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def describe(layout: str, root: Path, train: int, val: int, marks: Sequence[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,11 @@ def read_pasted(root: Path, recipe: Recipe) -> MaskedSplits:
     scenes = dict(zip(("train", "val"), split_scenes(Path(recipe.backgrounds), recipe.held_out), strict=True))
     pools = dict(zip(("train", "val"), objects, strict=True))
     white, how = white_settings(recipe), paste_settings(recipe)
-    return _build(*objects, lambda part: PasteSource(pools[part], scenes[part], white, how), root, recipe)
+    sources = {part: PasteSource(pools[part], scenes[part], white, how) for part in pools}
+    splits = _build(*objects, lambda part: sources[part], root, recipe)
+    drawn_from = [*pools.values(), *scenes.values()]  # beyond the photos that are counted
+    marks = [splits.description["labels_sha256"], *(_mark(path) for paths in drawn_from for path in paths)]
+    return replace(splits, description=describe(recipe.format, root, len(splits.train), len(splits.val), marks))
 
 
 def split_scenes(folder: Path, share: float) -> tuple[list[Path], list[Path]]:
@@ -128,9 +133,13 @@ def _build(
     classes = recipe.classes or (DEFAULT_CLASS,)
     if len(classes) != 1:
         raise DataError(f"classes = {list(classes)}: photos on white show one class, such as classes=[shoe].")
-    marks = [f"{photo.path.name}:{photo.path.stat().st_size}" for part in parts.values() for photo in part]
+    marks = [_mark(photo.path) for part in parts.values() for photo in part]
     description = describe(recipe.format, root, len(parts["train"]), len(parts["val"]), marks)
     return MaskedSplits(parts["train"], parts["val"], classes, description)
+
+
+def _mark(path: Path) -> str:
+    return f"{path.name}:{path.stat().st_size}"
 
 
 def _seed_of(path: Path) -> int:

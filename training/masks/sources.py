@@ -74,12 +74,12 @@ class Kept:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._known: dict[Path, Masked] = {}
+        self._known: dict[tuple[Path, Path | None], Masked] = {}
 
     def read(self, photo: MaskedPhoto, seed: int | None) -> Masked:  # noqa: ARG002 - nothing is random
         self.warm(photo)
-        return self._known[photo.path]
+        return self._known[photo.path, photo.mask]
 
     def warm(self, photo: MaskedPhoto) -> None:
-        if photo.path not in self._known:
-            self._known[photo.path] = self.source.read(photo, None)
+        if (photo.path, photo.mask) not in self._known:
+            self._known[photo.path, photo.mask] = self.source.read(photo, None)

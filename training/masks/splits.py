@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from training.masks.sources import FileSource, Kept, MaskedPhoto
 from training.recipe import Recipe
 from weakseg.errors import DataError
 from weakseg.evaluation.voc import YEAR_FOLDER
+from weakseg.models.state import hash_file
 from weakseg.voc import VOC_CLASSES, VOID
 
 MASK_SUFFIXES = {".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff"}
@@ -61,23 +61,23 @@ def _recognise(root: Path) -> str:
 
 def _read_voc(root: Path, recipe: Recipe) -> MaskedSplits:
     base = root / YEAR_FOLDER if (root / YEAR_FOLDER).is_dir() else root
-    masks = _masks_folder(base / "SegmentationClass", recipe)
-    train, val = (
+    pairs = tuple(
         [Pair(base / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png") for name in read_list(path)]
-        for path in (
-            base / "ImageSets/Segmentation" / f"{split}.txt" for split in (recipe.train_split, recipe.val_split)
+        for path, masks in zip(
+            (base / "ImageSets/Segmentation" / f"{split}.txt" for split in (recipe.train_split, recipe.val_split)),
+            _masks_folders(base / "SegmentationClass", recipe),
+            strict=True,
         )
     )
     classes = recipe.classes or VOC_CLASSES
     meanings = _invert(recipe.mask_values) or dict(enumerate(VOC_CLASSES, 1))
     _check_classes(classes, set(meanings.values()))
-    return _build(
-        (train, val), classes, code_values(meanings, classes, recipe.other_classes), root, recipe, "voc_masks"
-    )
+    return _build(pairs, classes, code_values(meanings, classes, recipe.other_classes), root, recipe, "voc_masks")
 
 
 def _read_folders(root: Path, recipe: Recipe) -> MaskedSplits:
-    pairs = split_names(root, _pair_up(root / IMAGES, _masks_folder(root / MASKS, recipe)), recipe)
+    of_train, of_val = (_pair_up(root / IMAGES, masks) for masks in _masks_folders(root / MASKS, recipe))
+    pairs = (split_names(root, of_train, recipe)[0], split_names(root, of_val, recipe)[1])
     classes, coding = _choose_coding(pairs, recipe)
     return _build(pairs, classes, coding, root, recipe, "masks")
 
@@ -89,11 +89,12 @@ def _pair_up(images: Path, masks: Path) -> dict[str, Pair]:
     return {name: Pair(path, files.get(name, masks / f"{name}.png")) for name, path in names.items()}
 
 
-def _masks_folder(own: Path, recipe: Recipe) -> Path:
-    folder = own if recipe.masks_dir is None else Path(recipe.masks_dir)
-    if not folder.is_dir():
-        raise DataError(f"There are no masks: {folder} is no folder. Say masks_dir=FOLDER where they are.")
-    return folder
+def _masks_folders(own: Path, recipe: Recipe) -> tuple[Path, Path]:
+    """Of train and of val. Those of ``masks_dir`` are to learn from: where there are own ones, they stay the truth."""
+    learned = own if recipe.masks_dir is None else Path(recipe.masks_dir)
+    if not learned.is_dir():
+        raise DataError(f"There are no masks: {learned} is no folder. Say masks_dir=FOLDER where they are.")
+    return learned, own if own.is_dir() else learned
 
 
 def _choose_coding(pairs: Pairs, recipe: Recipe) -> tuple[tuple[str, ...], Coding]:
@@ -152,7 +153,7 @@ def _build(
         _check_files(chosen, name, root)
         parts.append(tuple(MaskedPhoto(pair.path, pair.mask, source) for pair in chosen))
     train, val = parts
-    marks = [f"{photo.path.name}:{_digest(photo.mask)}" for photo in (*train, *val) if photo.mask is not None]
+    marks = [f"{photo.path.name}:{hash_file(photo.mask)}" for photo in (*train, *val) if photo.mask is not None]
     return MaskedSplits(train, val, classes, describe(layout, root, len(train), len(val), marks))
 
 
@@ -164,10 +165,6 @@ def _check_files(pairs: Sequence[Pair], name: str, root: Path) -> None:
         if missing:
             kind = "photos" if what == "path" else "masks"
             raise DataError(f"{len(missing)} of {len(pairs)} {kind} for {name} are missing, first {missing[0]}.")
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 _READERS: dict[str, Callable[[Path, Recipe], MaskedSplits]] = {

@@ -104,9 +104,10 @@ def _find_photos(folder: Path) -> dict[str, Path]:
 
 def _read_names(path: Path) -> Sequence[str]:
     try:
-        return list(dict.fromkeys(path.read_text(encoding="utf-8").split()))
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no list of names: {error}.") from error
+    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
 def _read_values(path: Path) -> NDArray[np.uint8]:

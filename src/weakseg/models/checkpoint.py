@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import torch
 
 from weakseg.errors import ModelError
+from weakseg.models.state import DAMAGE
 
 Rgb = tuple[float, float, float]
 FIELDS = ("network", "classes", "hw", "mean", "std", "multi_label")
@@ -42,7 +41,7 @@ def read_metadata(path: Path) -> CheckpointMetadata | None:
     """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError, zipfile.BadZipFile):
+    except (OSError, *DAMAGE):
         return None  # whoever reads the weights says what is wrong with the file
     if not isinstance(content, Mapping) or not isinstance(content.get("network"), str):
         return None

@@ -9,11 +9,12 @@ Differences from the course project:
 
 - The maps are denser (``dense``): AlexNet's last pooling is left out, MobileNetV2's last stride is replaced by
   dilation, so that both have a cell for every 16 pixels instead of every 32. Weights are not touched by that.
+- The project counts four convolutions of AlexNet; it has five, and all are kept.
 - A class convolution has one tap (1 x 1). The project does not say how many. Behind an average all taps of a larger
   kernel see the same means, so that they would learn the same weight, and blur the map.
 - Dropout before the class convolution, as the ancestors have it before their last layer.
 
-The dense MobileNetV2 costs 0.54 GFLOPs at 224 px instead of 0.30.
+The dense MobileNetV2 costs 0.54 billion multiply-adds at 224 px instead of 0.30.
 
 Pinheiro & Collobert put several trained layers between the frozen convolutions and the class map, and compare classes
 at each position; here each class stands for itself, as photos show several.

@@ -62,6 +62,16 @@ def test_val_has_unseen_objects_on_unseen_scenes(folders: Folders) -> None:
     assert not scenes["train"] & scenes["val"]
 
 
+def test_a_training_on_other_scenes_is_another_training(folders: Folders) -> None:
+    """Scenes are drawn by their number: one more, and a resumed training would go on with other pictures."""
+    recipe = pixel_recipe(format="pasted", backgrounds=str(folders[1]), held_out=0.3)
+    before = read_masked_splits(folders[0], recipe).description
+    assert before == read_masked_splits(folders[0], recipe).description
+    save(on_paper(), folders[1] / "another.png")
+    after = read_masked_splits(folders[0], recipe).description
+    assert {name for name in before if before[name] != after[name]} == {"labels_sha256"}
+
+
 def test_what_cannot_be_made_is_named(folders: Folders, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="backgrounds=FOLDER"):
         read_masked_splits(folders[0], pixel_recipe(format="pasted"))

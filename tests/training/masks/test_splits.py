@@ -58,20 +58,41 @@ def test_voc_has_all_its_classes_by_default(tmp_path: Path) -> None:
     assert int(splits.val[1].read().targets[80, 10]) == 13
 
 
-def test_masks_from_another_folder(tmp_path: Path) -> None:
-    """The bridge: VOC's photos with masks that a weak method made."""
+def test_masks_from_another_folder_are_learned_and_true_ones_measured(tmp_path: Path) -> None:
+    """The bridge: VOC's photos with masks that a weak method made of those to learn from, and of no others."""
     root = write_voc(tmp_path / "voc")
-    for name, hw in (("wide", (64, 96)), ("tall", (96, 64))):
-        (tmp_path / "weak").mkdir(exist_ok=True)
-        save_mask(two_halves(0, 8, hw), tmp_path / "weak" / f"{name}.png")
+    (tmp_path / "weak").mkdir()
+    save_mask(two_halves(0, 8, (64, 96)), tmp_path / "weak" / "wide.png")
     recipe = pixel_recipe(classes=("cat",), masks_dir=str(tmp_path / "weak"))
     splits = read_masked_splits(root, recipe)
-    assert targets(splits) == [0, 1]
     own = read_masked_splits(root, pixel_recipe(classes=("cat",)))
+    assert targets(splits) == [0, 1]
+    assert targets(own) == [0, 0]
+    assert [photo.mask for photo in splits.val] == [photo.mask for photo in own.val]
     assert splits.description["labels_sha256"] != own.description["labels_sha256"]
-    (tmp_path / "weak/tall.png").unlink()
-    with pytest.raises(DataError, match=r"1 of 2 masks for val are missing, first .*weak/tall\.png"):
+    (tmp_path / "weak/wide.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 1 masks for train are missing, first .*weak/wide\.png"):
         read_masked_splits(root, recipe)
+
+
+def test_kept_masks_of_another_folder_are_not_mixed_up_with_true_ones(tmp_path: Path) -> None:
+    """One photo on both sides: its two masks are different things."""
+    root = write_voc(tmp_path / "voc")
+    (tmp_path / "weak").mkdir()
+    save_mask(two_halves(0, 8, (64, 96)), tmp_path / "weak" / "wide.png")
+    splits = read_masked_splits(root, pixel_recipe(classes=("cat",), cache=True, masks_dir=str(tmp_path / "weak")))
+    assert splits.train[0].path == splits.val[0].path
+    assert [targets(splits, 0, part) for part in ("train", "val")] == [[0, 1], [0, 0]]
+
+
+def test_without_masks_of_its_own_a_folder_is_measured_on_those_of_another(numbered: Path, tmp_path: Path) -> None:
+    (numbered / "masks").rename(tmp_path / "elsewhere")
+    recipe = pixel_recipe(classes=("hair", "skin"), held_out=0.3, masks_dir=str(tmp_path / "elsewhere"))
+    splits = read_masked_splits(numbered, recipe)
+    assert {photo.mask.parent for part in (splits.train, splits.val) for photo in part if photo.mask} == {
+        tmp_path / "elsewhere"
+    }
+    assert len(splits.train) + len(splits.val) == 12
 
 
 def test_a_folder_is_shared_out_by_name_as_photos_are(numbered: Path) -> None:
@@ -102,6 +123,15 @@ def test_names_may_have_folders(tmp_path: Path) -> None:
     splits = read_masked_splits(root, pixel_recipe(classes=("hair",)))
     assert targets(splits, 0, "val") == [0, 1]
     assert splits.val[0].path == root / "images/bob/1.png"
+
+
+def test_names_may_have_spaces_and_none_comes_twice(tmp_path: Path) -> None:
+    root = write_masks(tmp_path, {name: two_halves(0, 255) for name in ("left shoe", "left", "right shoe")})
+    (root / "train.txt").write_text("left shoe\nleft.png\nleft\n")
+    (root / "val.txt").write_text("right shoe.png\n")
+    splits = read_masked_splits(root, pixel_recipe(classes=("shoe",)))
+    assert [photo.path.stem for photo in splits.train] == ["left shoe", "left"]
+    assert [photo.path.stem for photo in splits.val] == ["right shoe"]
 
 
 def test_two_valued_masks_are_foreground(tmp_path: Path) -> None:

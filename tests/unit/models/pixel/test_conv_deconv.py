@@ -227,6 +227,8 @@ def _assert_exports_agree(network: nn.Module, folder: Path) -> None:
         ({"spec": "C5,64,2N2"}, "position 8: found 'N'"),
         ({"strides": "two"}, "strides = 'two': give as_written or one."),
         ({"width": 0}, "width = 0: give a factor above 0"),
+        ({"width": "half"}, "width = 'half': give a factor"),
+        ({"spec": 5}, "spec = 5: give a string such as C5,64,2"),
         ({"upsampling": "cubic"}, "upsampling = 'cubic': give one of bilinear"),
         ({"shared": "yes"}, "shared = 'yes': give true or false."),
         ({"third": "x"}, "third = 'x': give stride or repeats."),
