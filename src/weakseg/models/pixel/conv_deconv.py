@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weakseg.errors import ModelError
+from weakseg.models.pixel.checks import check_text, is_number
 from weakseg.models.pixel.padding import crop_to, pad_to_multiple
 from weakseg.models.pixel.spec import ConvDeconvSpec, Convolution, Pooling, Third, parse_spec
 from weakseg.models.pixel.upsampling import PoolWithIndices, build_upsampling
@@ -226,9 +227,9 @@ def _plan(spec: str, third: Third, strides: str, width: float) -> ConvDeconvSpec
     """The layers to build, one by one."""
     if strides not in ("as_written", "one"):
         raise ModelError(f"strides = {strides!r}: give as_written or one.")
-    if not 0 < width <= 16:
-        raise ModelError(f"width = {width}: give a factor above 0, 16 at most.")
-    plan = parse_spec(spec, third=third).unrolled().widened(width)
+    if not is_number(width) or not 0 < width <= 16:
+        raise ModelError(f"width = {width!r}: give a factor above 0, 16 at most.")
+    plan = parse_spec(check_text("spec", spec), third=third).unrolled().widened(width)
     return plan.with_stride_one() if strides == "one" else plan
 
 
