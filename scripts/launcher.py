@@ -59,9 +59,9 @@ def serve(
     method: Annotated[
         str | None,
         typer.Option(
-            help="How its maps are made: cam, saliency, guided, dcsm, gradcam, layercam. A network that labels "
+            help="How its maps are made: joint, cam, saliency, guided, dcsm, gradcam, layercam. A network that labels "
             "pixels takes none.",
-            show_default="cam where the network suits, else saliency",
+            show_default="joint or cam where the network suits, else saliency",
         ),
     ] = None,
     port: Annotated[

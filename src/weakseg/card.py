@@ -17,6 +17,7 @@ from weakseg.options import (
     MAX_BUDGET_MS,
     MAX_CRF_STEPS,
     MAX_RIVALS,
+    MAX_SIDE,
     TILED_SIDE,
     CrfEngineName,
     GrabCutEngine,
@@ -49,7 +50,9 @@ class Preprocessing(_Strict):
 
     height: int = Field(ge=16, description="h, pixels")
     width: int = Field(ge=16, description="w, pixels")
-    max_side: int | None = Field(None, ge=16, description="Long side of the input at most, pixels; none: squashed")
+    max_side: int | None = Field(
+        None, ge=16, le=MAX_SIDE, description="Long side of the input at most, pixels; none: squashed"
+    )
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 

@@ -64,7 +64,7 @@ class Finisher:
 
         They need not wait for the end of the batch.
         """
-        kept = self._kept(plan, output.scores[0][output.chosen[0]])
+        kept = self._kept(plan, output.chosen[0], output.scores[0])
         if not self._card.labels_pixels or kept.all():
             return output
         return GraphOutput(output.scores, output.maps[:, kept], output.chosen[:, kept])  # a copy, as small as it is
@@ -77,7 +77,7 @@ class Finisher:
             left_ms: Until the deadline; refine=auto takes no more.
         """
         scores, chosen, maps = output.scores[0], output.chosen[0], output.maps[0]  # (L,) (K,) (K, h', w')
-        kept = self._kept(plan, scores[chosen])
+        kept = self._kept(plan, chosen, scores)
         chosen, maps = chosen[kept], maps[kept]
         plan = self._settle(plan, len(chosen), left_ms)
         refinement = Refinement(
@@ -145,17 +145,34 @@ class Finisher:
         choice = Choice(asked_ms, budget_ms, estimates[index])
         return replace(plan, settings=plan.ranking[index], ranking=(), choice=choice)
 
-    def _kept(self, plan: Plan, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which of the maps asked for are answered: (K,) scores to (K,) bool, at least one True."""
+    def _kept(self, plan: Plan, chosen: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which of the maps asked for are answered: (K,) labels and (L,) scores to (K,) bool, at least one True."""
         if plan.options.classes != ("auto",):
-            return np.ones(len(scores), bool)
-        best = np.zeros(len(scores), bool)
-        best[scores.argmax()] = True
-        return best | (scores >= self._card.tag_threshold)
+            return np.ones(len(chosen), bool)
+        best = np.zeros(len(chosen), bool)
+        best[scores[chosen].argmax()] = True
+        kept = best | (scores[chosen] >= self._card.tag_threshold)
+        return _apart(self._vocabulary.membership()[chosen], kept) if self._card.labels_pixels else kept
 
     def _top_scores(self, scores: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
         best = self._rankable[np.argsort(-scores[self._rankable], kind="stable")[:TOP_SCORES]]
         return tuple((self._vocabulary.names[index], float(scores[index])) for index in best)
+
+
+def _apart(members: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without labels that share a class with a better one: what a pixel's labels leave of 1 would not be the rest.
+
+    Args:
+        members: (K, C), best label first.
+        kept: (K,).
+    """
+    taken = np.zeros(members.shape[1], bool)  # (C,)
+    apart = kept.copy()
+    for row, own in enumerate(members):
+        apart[row] &= not (own & taken).any()
+        if apart[row]:
+            taken |= own
+    return apart
 
 
 def _give_values(label_map: LabelMap, values: NDArray[np.int64]) -> LabelMap:

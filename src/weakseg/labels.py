@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.errors import ModelCardError, UnknownClassError
+from weakseg.errors import ModelCardError, OptionValueError, UnknownClassError
 
 FEW = 21  # labels that are all named to a caller who asks for another one
 RESERVED = frozenset({"auto", "none"})  # values of option ``classes`` that are no names
@@ -87,6 +87,21 @@ class Vocabulary:
         if nearest:
             return f"Did you mean {', '.join(nearest)}?"
         return f"The model has {len(self.classes)} classes, such as {', '.join(self.names[-3:])}."
+
+    def refuse_shared(self, labels: Sequence[int]) -> None:
+        """Raises: OptionValueError: two of these labels have a class in common."""
+        owners: dict[int, int] = {}
+        membership = self.membership()
+        for label in labels:
+            for index in np.flatnonzero(membership[label]):
+                other = owners.setdefault(int(index), label)
+                if other != label:
+                    raise OptionValueError(
+                        f"{self.names[other]!r} and {self.names[label]!r} share class {self.classes[index]!r}, and a "
+                        "pixel has one label.",
+                        field="classes",
+                        remedy="Send one of the two, or each in a request of its own.",
+                    )
 
     def membership(self) -> NDArray[np.bool_]:
         """(L, C) bool: which classes belong to each label. The first C rows are the identity."""

@@ -198,7 +198,10 @@ class Pipeline:
         """(M,): the labels asked for, or those that compete where none is named."""
         if options.classes == ("auto",):
             return self._rankable
-        return np.array(list(dict.fromkeys(map(self.vocabulary.resolve, options.classes))), np.int64)
+        asked = list(dict.fromkeys(map(self.vocabulary.resolve, options.classes)))
+        if self.card.labels_pixels and options.pick is not Pick.BEST:
+            self.vocabulary.refuse_shared(asked)
+        return np.array(asked, np.int64)
 
     def _query(self, options: Options, settings: Settings, among: NDArray[np.int64]) -> Query:
         """B = 1. No map is asked for that is not answered, but for those that the tag threshold may drop.

@@ -177,6 +177,30 @@ def test_a_class_that_the_model_does_not_have(pipeline: Pipeline) -> None:
     assert error["remedy"] == "The model has 2 classes: cat, dog."
 
 
+def test_labels_that_share_a_class_are_not_asked_for_together() -> None:
+    """Of p(cat) = 0.4 = p(pet) a rest of 0.2 would be left, and the pixel be a cat's, though 0.6 speak against it."""
+    pipeline = Pipeline(make_pixel_card(groups={"pet": (0, 1)}), FakePixelRuntime())
+    rgb = np.full((40, 60, 3), 102, np.uint8)
+    shared, alone, best = ask(
+        pipeline,
+        RawRequest(png(rgb), {"classes": "cat,pet"}),
+        RawRequest(png(rgb), {"classes": "pet"}),
+        RawRequest(png(rgb), {"classes": "cat,pet", "pick": "best"}),
+    )
+    assert [answer.status for answer in (shared, alone, best)] == [400, 200, 200]
+    error = json.loads(shared.body)["error"]
+    assert (error["code"], error["field"]) == ("option_invalid", "classes")
+    assert error["message"].startswith("'cat' and 'pet' share class 'cat'")
+    assert not pixels(alone).any()
+
+
+def test_auto_answers_with_the_better_of_groups_that_share_a_class() -> None:
+    card = make_pixel_card(classes=("cat",), groups={"pet": (0,), "animal": (0,)})
+    rgb = np.full((40, 60, 3), (0, 153, 204), np.uint8)  # pet 0.6, animal 0.8
+    (answer,) = ask(Pipeline(card, FakePixelRuntime()), RawRequest(png(rgb), {"format": "json"}))
+    assert [part["label"] for part in json.loads(answer.body)["segments"]] == ["animal"]
+
+
 def test_max_side_is_what_the_network_sees(pipeline: Pipeline, runtime: FakePixelRuntime) -> None:
     tall = RawRequest(png(photo(640, 400)), {"max_side": "320"})
     default, small, large, upright = ask(pipeline, {}, {"max_side": 33}, {"max_side": 1024}, tall)

@@ -33,7 +33,8 @@ class PixelSettings:
 
     Args:
         flip: Probabilities are averaged with those of the mirrored photo.
-        window_px: Side of the window of scores, in pixels of the network's input, odd, 1 to 33.
+        window_px: Side of the window of scores, in cells of the network's logits, odd, 1 to 33. All of our networks
+            have one for each pixel of their input.
     """
 
     method: ClassVar[Method] = "pixels"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from weakseg.errors import ModelError
 from weakseg.models.state import DAMAGE
 
-Rgb = tuple[float, float, float]
+Rgb = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+_Deviation = Annotated[FiniteFloat, Field(gt=0)]
+_Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+_Side = Annotated[int, Field(ge=1)]
 FIELDS = ("network", "classes", "hw", "mean", "std", "multi_label")
 
 
@@ -21,14 +25,14 @@ class CheckpointMetadata:
     """What must never part company with the weights."""
 
     network: str  # a name for `weakseg.models.classifier.build_network`; of a pixel network for `build_pixel_network`
-    classes: tuple[str, ...]  # (C); of a pixel network without the background, which is its output 0
-    hw: tuple[int, int]  # network input, pixels
+    classes: _Names  # (C); of a pixel network without the background, which is its output 0
+    hw: tuple[_Side, _Side]  # network input, pixels
     mean: Rgb  # of RGB in [0, 1]
-    std: Rgb
+    std: tuple[_Deviation, _Deviation, _Deviation]
     multi_label: bool
     pixels: bool = False  # whether it labels every pixel, and is no classifier
     network_options: Mapping[str, Any] = field(default_factory=dict)  # of a pixel network
-    max_side: int | None = None  # of a pixel network: the long side at which photos are fed when served, pixels
+    max_side: _Side | None = None  # of a pixel network: the long side at which photos are fed when served, pixels
 
 
 def read_metadata(path: Path) -> CheckpointMetadata | None:
@@ -37,7 +41,7 @@ def read_metadata(path: Path) -> CheckpointMetadata | None:
     Only tensors and plain values are unpickled, never code.
 
     Raises:
-        ModelError: it names a network, but lacks the rest.
+        ModelError: it names a network, but lacks the rest, or has a value that makes no sense.
     """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -48,20 +52,16 @@ def read_metadata(path: Path) -> CheckpointMetadata | None:
     missing = [name for name in FIELDS if name not in content]
     if missing:
         raise ModelError(f"{path} names its network, {content['network']!r}, but not its {missing[0]!r}.")
-    height, width = content["hw"]
-    return CheckpointMetadata(
-        network=content["network"],
-        classes=tuple(str(name) for name in content["classes"]),
-        hw=(int(height), int(width)),
-        mean=_rgb(content["mean"]),
-        std=_rgb(content["std"]),
-        multi_label=bool(content["multi_label"]),
-        pixels=bool(content.get("pixels", False)),
-        network_options=dict(content.get("network_options") or {}),
-        max_side=int(content["max_side"]) if content.get("max_side") else None,
-    )
+    said = {name: content[name] for name in _ALL_FIELDS if content.get(name) is not None}
+    try:
+        return _CHECK.validate_python(said)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise ModelError(
+            f"{path}: {name} = {said.get(name)!r:.80}: {first['msg']}. Write it as `python -m training` does."
+        ) from error
 
 
-def _rgb(values: Any) -> Rgb:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
+_ALL_FIELDS = tuple(field.name for field in fields(CheckpointMetadata))
+_CHECK = TypeAdapter(CheckpointMetadata)

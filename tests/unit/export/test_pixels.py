@@ -134,9 +134,11 @@ def test_settings_of_another_kind_of_model_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_max_side_that_cannot_be_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelCardError, match=r"preprocessing\.max_side = 8"):
-        build_archive(strided_model(), name="a", directory=tmp_path, card_fields={"preprocessing": {"max_side": 8}})
+@pytest.mark.parametrize("side", [8, 1025])
+def test_a_max_side_that_cannot_be_is_named(tmp_path: Path, side: int) -> None:
+    """Requests without the option would be seen at it: no more than one that sends it may ask for."""
+    with pytest.raises(ModelCardError, match=rf"preprocessing\.max_side = {side}"):
+        build_archive(strided_model(), name="a", directory=tmp_path, card_fields={"preprocessing": {"max_side": side}})
 
 
 def test_the_usual_fields_fit_a_card() -> None:

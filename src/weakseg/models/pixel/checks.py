@@ -26,6 +26,13 @@ def check_dropout(dropout: float) -> float:
     return dropout
 
 
+def check_text(name: str, text: object) -> str:
+    """Raises: ModelError: no string."""
+    if not isinstance(text, str):
+        raise ModelError(f"{name} = {text!r}: give a string.")
+    return text
+
+
 def is_number(value: object) -> bool:
     """Whether a value is a number, which True and False are not here."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -39,7 +39,7 @@ def is_pixel_checkpoint(path: Path) -> bool:
     """Whether a checkpoint says of itself that its network labels pixels.
 
     Raises:
-        ModelError: it names a network, but lacks the rest.
+        ModelError: it names a network, but lacks the rest, or has a value that makes no sense.
     """
     said = read_metadata(path)
     return said is not None and said.pixels

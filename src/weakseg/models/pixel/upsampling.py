@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from weakseg.errors import ModelError, ShapeMismatchError
 from weakseg.models.pixel.bilinear import bilinear_kernel
+from weakseg.models.pixel.checks import check_text
 
 
 class PoolWithIndices(nn.Module):
@@ -220,7 +221,7 @@ def build_upsampling(name: str, channels: int, *, factor: int = 2) -> Upsampling
     Raises:
         ModelError: no such method, or a factor that is not from 2 to 15.
     """
-    if name not in UPSAMPLINGS:
+    if check_text("upsampling", name) not in UPSAMPLINGS:
         raise ModelError(f"upsampling = {name!r}: give one of {', '.join(UPSAMPLINGS)}.")
     return UPSAMPLINGS[name](channels, _checked_factor(factor))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,30 @@ def test_damaged_files_are_named(tmp_path: Path, data: bytes) -> None:
 def test_a_checkpoint_that_lacks_a_field_says_which(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="names its network, 'strided', but not its 'mean'"):
         load_pixel_model(write_checkpoint(tmp_path / "best.pt", mean=None))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("hw", 33),
+        ("hw", [33]),
+        ("hw", [0, 50]),
+        ("max_side", -5),
+        ("max_side", "large"),
+        ("mean", [0.4, 0.5]),
+        ("mean", [float("nan"), 0.5, 0.5]),
+        ("std", [0.2, 0.0, 0.3]),
+        ("classes", ["shoe", ""]),
+        ("classes", []),
+        ("network_options", ["width"]),
+        ("pixels", "perhaps"),
+    ],
+)
+def test_values_that_make_no_sense_are_named(tmp_path: Path, field: str, value: object) -> None:
+    path = write_checkpoint(tmp_path / "best.pt", **{field: value})  # type: ignore[arg-type]
+    for read in (load_pixel_model, is_pixel_checkpoint):
+        with pytest.raises(ModelError, match=rf"best\.pt: {field} = {re.escape(repr(value))}: .*python -m training"):
+            read(path)
 
 
 def test_unknown_networks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Pixel networks by name: sizes, shifts, errors."""
 
 import inspect
+import re
 
 import pytest
 import torch
@@ -66,3 +67,19 @@ def test_unknown_names_options_and_counts_are_named() -> None:
         build_pixel_network("segnet_vgg16", 2, {"dropout": 0.5})
     with pytest.raises(ModelError, match="outputs = 1: give the background and at least one class"):
         build_pixel_network("segnet_vgg16", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("conv_deconv", "spec", 5),
+        ("conv_deconv", "width", "wide"),
+        ("conv_deconv", "width", True),
+        ("conv_deconv", "upsampling", ["bilinear"]),
+        ("segnet_vgg16", "upsampling", ["bilinear"]),
+        ("fcn8s_vgg16", "width", "1"),
+    ],
+)
+def test_values_of_another_type_are_named(name: str, option: str, value: object) -> None:
+    with pytest.raises(ModelError, match=f"{option} = {re.escape(repr(value))}: give a"):
+        build_pixel_network(name, 2, {option: value})
