@@ -152,7 +152,7 @@ def build_bundled_model(
     Raises:
         KeyError: there are no weights of this name.
     """
-    model = load_pixel_model(bundled_checkpoints()[name], licence="see the model card in the source")
+    model = load_pixel_model(bundled_checkpoints()[name], licence="as weakseg; trained on LFW, whose photos are for research: see the model card")
     source = f"trained for weakseg: src/weakseg/models/pixel/weights/{name}.pt, model card {name}.md beside it"
     model = dataclasses.replace(model, weights=model.weights.model_copy(update={"source": source}))
     return build_archive(
