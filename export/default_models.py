@@ -152,7 +152,10 @@ def build_bundled_model(
     Raises:
         KeyError: there are no weights of this name.
     """
-    model = load_pixel_model(bundled_checkpoints()[name], licence="as weakseg; trained on LFW, whose photos are for research: see the model card")
+    model = load_pixel_model(
+        bundled_checkpoints()[name],
+        licence="weakseg's own; the model card beside the weights says of which data",
+    )
     source = f"trained for weakseg: src/weakseg/models/pixel/weights/{name}.pt, model card {name}.md beside it"
     model = dataclasses.replace(model, weights=model.weights.model_copy(update={"source": source}))
     return build_archive(
