@@ -41,13 +41,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 def test_the_launcher_takes_the_networks_own_maps(trained: Trained) -> None:
     assert (trained.settings.method, trained.name) == ("joint", NETWORK)
-    assert trained.classifier.classes == KINDS
-    assert trained.classifier.multi_label
+    assert trained.model.classes == KINDS
+    assert trained.model.multi_label
 
 
 def test_what_was_trained_is_exported_and_answers(trained: Trained, tmp_path: Path) -> None:
     built = build_archive(
-        trained.classifier,
+        trained.model,
         name=trained.name,
         directory=tmp_path,
         settings=trained.settings,
