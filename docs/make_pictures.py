@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 from weakseg.archive import find_archive, open_archive
 from weakseg.pipeline import Pipeline
 from weakseg.runtime import open_runtime
-from weakseg.types import RawRequest
+from weakseg.types import Box, RawRequest
 
-ROWS = (("weakseg", "chelsea.png"), ("weakseg", "coffee.png"), ("weakseg", "motorcycle_left.png"))  # model, photo
+WHOLE = Box(0, 0, 100_000, 100_000)
+ROWS = (  # model, photo, part of it
+    ("weakseg", "chelsea.png", WHOLE),
+    ("weakseg", "coffee.png", WHOLE),
+    ("weakseg", "motorcycle_left.png", WHOLE),
+)
 SHEETS = {  # rows; columns: options of a request each, None: the photo itself
     "masks.jpg": (
-        (*ROWS, ("hair", "astronaut.png")),
+        (*ROWS, ("hair", "astronaut.png", Box(50, 0, 410, 240))),
         (None, {"format": "heatmap"}, {"format": "overlay"}, {"format": "cutout"}),
     ),
     "crf_engines.jpg": (
@@ -39,7 +44,10 @@ def main() -> None:
     store = Path(sys.argv[1] if len(sys.argv) > 1 else "model_store")
     pipelines = {model: open_pipeline(model, store) for model in ("weakseg", "hair")}
     for file, (rows, columns) in SHEETS.items():
-        tiles = [[draw_tile(pipelines[model], name, column) for column in columns] for model, name in rows]
+        tiles = [
+            [draw_tile(pipelines[model], read_part(name, part), column) for column in columns]
+            for model, name, part in rows
+        ]
         sheet = np.vstack([np.hstack(row) for row in tiles])[GAP_PX:, GAP_PX:]
         cv2.imwrite(str(FOLDER / file), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])
         print(f"{file}: {sheet.shape[1]} x {sheet.shape[0]}, {(FOLDER / file).stat().st_size // 1024} KiB")
@@ -50,9 +58,19 @@ def open_pipeline(model: str, store: Path) -> Pipeline:
     return Pipeline(archive.card, open_runtime(archive.card, archive.read_file))
 
 
-def draw_tile(pipeline: Pipeline, name: str, column: Mapping[str, str] | None) -> NDArray[np.uint8]:
-    """One picture of the sheet, BGR, with a white gap above and to the left."""
-    encoded = (Path(skimage.data.__file__).parent / name).read_bytes()
+def read_part(name: str, part: Box) -> bytes:
+    """A part of one of scikit-image's photos, as PNG."""
+    photo = cv2.imread(str(Path(skimage.data.__file__).parent / name))[part.slices]
+    return cv2.imencode(".png", photo)[1].tobytes()
+
+
+def draw_tile(pipeline: Pipeline, encoded: bytes, column: Mapping[str, str] | None) -> NDArray[np.uint8]:
+    """One picture of the sheet, BGR, with a white gap above and to the left.
+
+    Args:
+        encoded: The photo.
+        column: Options of the request; None: the photo itself.
+    """
     if column is not None:
         (answer,) = pipeline.answer([RawRequest(encoded, dict(column))])
         assert answer.status == 200, answer.body
