@@ -13,6 +13,7 @@ from tests.helpers.fakes import FakePixelRuntime, FakeRuntime, make_card, make_p
 from weakseg import pipeline as pipeline_module
 from weakseg import work
 from weakseg.codec.decode import Limits, Photo, decode_photo
+from weakseg.errors import OptionValueError
 from weakseg.groups import group_plans
 from weakseg.options import parse_options
 from weakseg.pipeline import Pipeline
@@ -247,6 +248,27 @@ def test_tiles_look_at_2048_pixels_where_nothing_else_is_said(runtime: FakePixel
     assert plan.network_input.shape == (1638, 2048, 3)
 
 
+def test_tiles_without_a_size_are_as_many_as_one_request_may_have(runtime: FakePixelRuntime) -> None:
+    """Starts of tiles of 224 lie 168 apart: 10 gaps reach 1904 pixels, 11 x 11 tiles; 11 gaps would be 12 x 12."""
+    card = make_pixel_card(preprocessing={**CARD.preprocessing.model_dump(), "height": 224, "width": 224})
+    pipeline, rgb = Pipeline(card, runtime), np.zeros((2048, 2048, 3), np.uint8)
+    plan = pipeline.plan(rgb, parse_options({"tile": True, "refine": "auto"}))
+    assert plan.tiling is not None
+    assert (plan.tiling.picture_hw, plan.tiling.count) == ((1904, 1904), 121)
+    assert {settings.max_side for settings in (plan.settings, *plan.ranking)} == {1904}
+    with pytest.raises(OptionValueError, match="2048 x 2048 pixels are 144 tiles"):
+        pipeline.plan(rgb, parse_options({"tile": True, "max_side": 2048}))
+
+
+def test_the_size_that_tiles_got_is_reported(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two maps of 90 x 60 pixels fit, of 91 x 61 they do not; one map of 96 x 64 does."""
+    monkeypatch.setattr(work, "MAX_TILED_VALUES", 2 * 60 * 90)
+    found = ask(pipeline, *({"tile": True, **sent} for sent in ({}, {"classes": "cat,dog"}, {"classes": "cat"})))
+    assert [answer.status for answer in found] == [200, 200, 200]
+    sides = [json.loads(answer.headers["X-Weakseg-Options"])["max_side"] for answer in found]
+    assert sides == [90, 90, 2048]
+
+
 def test_segment_and_forward_take_tiles_too(pipeline: Pipeline) -> None:
     options = [parse_options({"tile": True, "max_side": 96}), parse_options({}), parse_options({"classes": "dog"})]
     found = pipeline.segment([photo(), photo(), photo()], options)
@@ -260,7 +282,7 @@ def test_segment_and_forward_take_tiles_too(pipeline: Pipeline) -> None:
 def test_too_many_tiles_are_refused_before_they_hold_the_worker(pipeline: Pipeline, runtime: FakePixelRuntime) -> None:
     """1600 x 400 pixels in tiles of 24 x 16 are 89 times 33; 320 x 80 are 18 times 7, 352 x 88 are 20 times 7."""
     wide = png(np.zeros((400, 1600, 3), np.uint8))
-    (refused,) = ask(pipeline, RawRequest(wide, {"tile": True}))
+    (refused,) = ask(pipeline, RawRequest(wide, {"tile": True, "max_side": 2048}))
     assert (refused.status, runtime.calls) == (400, [])
     assert json.loads(refused.body)["error"] == {
         "code": "option_invalid",
@@ -276,7 +298,8 @@ def test_too_many_tiles_are_refused_before_they_hold_the_worker(pipeline: Pipeli
 def test_maps_too_large_to_keep_are_refused(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "MAX_TILED_VALUES", 64 * 96)
     auto, both, one = ask(
-        pipeline, *({"tile": True, **sent} for sent in ({}, {"classes": "cat,dog"}, {"classes": "cat"}))
+        pipeline,
+        *({"tile": True, "max_side": 2048, **sent} for sent in ({}, {"classes": "cat,dog"}, {"classes": "cat"})),
     )
     assert [answer.status for answer in (auto, both, one)] == [400, 400, 200]
     error = json.loads(both.body)["error"]
