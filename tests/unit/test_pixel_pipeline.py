@@ -176,6 +176,7 @@ def test_a_class_that_the_model_does_not_have(pipeline: Pipeline) -> None:
     error = json.loads(answer.body)["error"]
     assert (answer.status, error["field"]) == (400, "classes")
     assert error["remedy"] == "The model has 2 classes: cat, dog."
+    assert "Retry-After" not in answer.headers, "it would be refused again"
 
 
 def test_labels_that_share_a_class_are_not_asked_for_together() -> None:
@@ -323,6 +324,7 @@ def test_tiles_that_take_too_long_are_told_so_and_their_neighbours_are_answered(
     assert (tiled.status, plain.status) == (503, 200)
     error = json.loads(tiled.body)["error"]
     assert (error["code"], error["field"]) == ("tiles_too_slow", "max_side")
+    assert tiled.headers["Retry-After"] == "1"
 
 
 def test_a_batch_of_all_kinds_equals_single_requests(pipeline: Pipeline) -> None:
