@@ -18,7 +18,7 @@ from weakseg.groups import group_plans
 from weakseg.options import parse_options
 from weakseg.pipeline import Pipeline
 from weakseg.refine.crf import find_engine
-from weakseg.types import Answer, RawRequest
+from weakseg.types import Answer, GraphOutput, Query, RawRequest
 from weakseg.voc import palette
 
 CARD = make_pixel_card()
@@ -97,6 +97,26 @@ def test_json_has_a_legend_in_the_masks_colours(pipeline: Pipeline) -> None:
     }  # fmt: skip
     indexed = Image.open(io.BytesIO(ask(pipeline, {"classes": "dog"})[0].body))
     assert np.array(indexed.convert("RGB"))[60, 90].tolist() == [0, 128, 0] == palette()[DOG].tolist()
+
+
+@pytest.mark.parametrize(("count", "values"), [(254, [254, 1]), (255, [1, 2])])
+def test_no_label_has_the_value_of_void(count: int, values: list[int]) -> None:
+    card = make_pixel_card(classes=tuple(f"class {index}" for index in range(count)))
+    last = f"class {count - 1}"
+
+    def first_and_last(images: NDArray[np.uint8], query: Query) -> GraphOutput:
+        probs = np.moveaxis(images[..., :2], 3, 1).astype(np.float32) / 255  # (1, 2, h, w)
+        return GraphOutput(np.zeros((1, count), np.float32), probs, query.labels)
+
+    runtime = FakePixelRuntime()
+    runtime.run = first_and_last  # type: ignore[method-assign]
+    (answer,) = ask(Pipeline(card, runtime), {"classes": f"{last},class 0", "format": "json"})
+    document = json.loads(answer.body)
+    assert [(part["label"], part["value"]) for part in document["segments"]] == [
+        (last, values[0]),
+        ("class 0", values[1]),
+    ]
+    assert len(document.get("legend", [])) == (254 if count == 254 else 0)
 
 
 def test_maps_have_no_legend() -> None:
