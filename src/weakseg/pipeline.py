@@ -363,7 +363,7 @@ def _attempt(step: Callable[[Job], None], job: Job) -> None:
 def _count_kept(query: Query) -> int:
     """Labels whose maps are kept until all tiles were seen: with ranks, those of all that compete."""
     kept = query.among if (query.labels < 0).any() else query.labels  # (1, K)
-    return kept.shape[1]
+    return int(kept.shape[1])
 
 
 def _is_tiled(job: Job) -> bool:
