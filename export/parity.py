@@ -4,6 +4,9 @@ Gradients jump where rounding decides (see :mod:`weakseg.attribution.gradient`),
 may then differ. Such graphs are compared as strictly as all others, but on photos that are far enough from any jump:
 photos are drawn until single precision agrees with double precision on either side of the photo. Small photos, as the
 chance of a jump grows with the number of pixels.
+
+A trained network that labels pixels may find nothing in noise: maps of 1e-8 everywhere agree with whatever is small.
+Logarithms of probabilities still show a wrong pad or crop there, as logits do, and are compared too.
 """
 
 from __future__ import annotations
@@ -24,6 +27,10 @@ from weakseg.runtime import OnnxRuntime, Runtime, TorchScriptRuntime
 from weakseg.types import NO_LABEL, GraphOutput, Query
 
 TOLERANCE = 1e-4  # absolute, on scores and maps, which all lie in [0, 1]
+LEAST_PROBABILITY = 1e-12  # smaller ones count as this: far below what noise gives, far above the least float32
+# Absolute, on natural logarithms of probabilities: one per cent of a probability, however small. Rounding changes those
+# of `hair`, which has 24 layers, by 9e-4; a shift by a pixel changes them by 0.1 to 10.
+LOGARITHM_TOLERANCE = 1e-2
 BATCH_SIZES = (1, 3)
 LABEL_COUNTS = (1, 4)
 STEADY_SIZES_HW = ((64, 75), (97, 66))  # of photos whose maps must not jump, where the network takes them
@@ -41,17 +48,21 @@ def check_parity(
 
     Args:
         hw: The serving size; the other sizes are smaller and have other proportions, and none is square. Those that
-            are too small for the network are left out. Of a graph that jumps, only scores are compared at this size.
+            are too small for the network are left out. Of a graph that jumps, only scores are compared at this size,
+            and of one whose scores jump too, only shapes.
     Returns:
-        For the model card: tolerance, sizes compared, and per runtime the largest difference of scores and of maps;
-        of a graph that jumps also how many photos were drawn to find those whose maps do not.
+        For the model card: tolerance, sizes compared, the largest value of all maps, and per runtime the largest
+        difference of scores, of maps, and of the logarithms of probabilities that do not jump; of a graph that jumps
+        also how many photos were drawn to find those whose maps do not.
     Raises:
-        ParityError: shapes or chosen labels differ, or a score or map differs by more than the tolerance; says where.
-            Or all maps of a graph that jumps hang on rounding.
+        ParityError: shapes or chosen labels differ, or a score, map or logarithm differs by more than its tolerance;
+            says where. Or all maps of a graph that jumps hang on rounding.
     """
     sizes = [size for size in (*(STEADY_SIZES_HW if graph.jumps else ()), *parity_sizes(hw)) if fits(graph, size)][:2]
     label_count = graph.membership.shape[0]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in ("torchscript", "onnx")}
+    look = compare_probabilities if graph.gives_probabilities and not graph.jumps else compare
+    largest = 0.0
     with one_thread():
         runtimes: list[Runtime] = [
             TorchScriptRuntime(torchscript, threads=1, gpu=None),
@@ -60,9 +71,10 @@ def check_parity(
         inputs, drawn = steady_inputs(graph, sizes) if graph.jumps else (parity_inputs(sizes, label_count), None)
         for images, query in inputs:
             expected = run_eager(graph, images, query)
+            largest = max(largest, float(expected.maps.max()))
             for runtime in runtimes:
                 where = f"{runtime.name} at {images.shape}"
-                found[runtime.name].append(compare(expected, runtime.run(images, query), tolerance, where))
+                found[runtime.name].append(look(expected, runtime.run(images, query), tolerance, where))
         if graph.jumps:
             check_scores(graph, runtimes, hw, tolerance)
     return {
@@ -71,19 +83,24 @@ def check_parity(
         "batch_sizes": list(BATCH_SIZES),
         "labels": list(LABEL_COUNTS),
         **({} if drawn is None else {"photos": {"drawn": drawn, "used": max(BATCH_SIZES) * len(sizes)}}),
+        "largest_map_value": largest,
         "largest_difference_from_eager": {
-            runtime: {name: max(each[name] for each in differences) for name in ("scores", "maps")}
+            runtime: {name: max(each[name] for each in differences) for name in differences[0]}
             for runtime, differences in found.items()
         },
     }
 
 
 def check_scores(graph: MapGraph, runtimes: Sequence[Runtime], hw: Size, tolerance: float) -> None:
-    """Whatever does not jump, at the serving size. Raises: ParityError: see ``check_parity``."""
+    """What does not jump, at the serving size: scores, or shapes alone. Raises: ParityError, as ``check_parity``."""
     images, query = next(parity_inputs([hw], graph.membership.shape[0]))
     expected = run_eager(graph, images, query)
     for runtime in runtimes:
-        compare_scores(expected, runtime.run(images, query), tolerance, f"{runtime.name} at {images.shape}")
+        found, where = runtime.run(images, query), f"{runtime.name} at {images.shape}"
+        if graph.scores_jump:
+            compare_shapes(expected, found, where)
+        else:
+            compare_scores(expected, found, tolerance, where)
 
 
 def steady_inputs(graph: MapGraph, sizes: Sequence[Size]) -> tuple[list[tuple[Images, Query]], int]:
@@ -133,8 +150,11 @@ def are_steady(graph: MapGraph, images: Images, query: Query, rng: np.random.Gen
     chosen = Query(single.chosen, query.among, query.rivals)  # ranks hang on rounding where scores are equal
     aside = STEADY_MARGIN * rng.choice(np.array([-1, 1], np.float32), images.shape)  # (B, h, w, 3)
     with double_precision(graph):
-        maps = np.stack([run_eager(graph, images + side, chosen).maps for side in (aside, -aside)])  # (2, B, K, h', w')
-    steady: NDArray[np.bool_] = np.abs(maps - single.maps).max((0, 2, 3, 4)) <= TOLERANCE
+        double = [run_eager(graph, images + side, chosen) for side in (aside, -aside)]
+    off = np.stack([np.abs(each.maps - single.maps).max((1, 2, 3)) for each in double])  # (2, B)
+    if graph.scores_jump:
+        off = np.maximum(off, [np.abs(each.scores - single.scores).max(1) for each in double])  # (2, B)
+    steady: NDArray[np.bool_] = off.max(0) <= TOLERANCE
     return steady
 
 
@@ -179,6 +199,20 @@ def compare(expected: GraphOutput, found: GraphOutput, tolerance: float, where: 
     }
 
 
+def compare_probabilities(expected: GraphOutput, found: GraphOutput, tolerance: float, where: str) -> dict[str, float]:
+    """As ``compare``, and the largest difference of the maps' logarithms. Raises: as ``compare``."""
+    differences = compare(expected, found, tolerance, where)
+    logs = (np.log(np.clip(output.maps, LEAST_PROBABILITY, 1)) for output in (expected, found))  # (B, K, h', w') each
+    difference = _difference(*logs, LOGARITHM_TOLERANCE, f"{where}: logarithms of maps")
+    return {**differences, "logarithms_of_maps": difference}
+
+
+def compare_shapes(expected: GraphOutput, found: GraphOutput, where: str) -> None:
+    """Raises: ParityError: scores, maps or chosen labels are not as many."""
+    for name in ("scores", "maps", "chosen"):
+        _check_shape(getattr(expected, name), getattr(found, name), f"{where}: {name}")
+
+
 def compare_scores(expected: GraphOutput, found: GraphOutput, tolerance: float, where: str) -> float:
     """The largest absolute difference of scores; of the maps only the shape is looked at. Raises: as ``compare``."""
     if not np.array_equal(expected.chosen, found.chosen):
@@ -195,7 +229,7 @@ def _difference(expected: NDArray[np.float32], found: NDArray[np.float32], toler
     return difference
 
 
-def _check_shape(expected: NDArray[np.float32], found: NDArray[np.float32], where: str) -> None:
+def _check_shape(expected: NDArray[Any], found: NDArray[Any], where: str) -> None:
     if expected.shape != found.shape:
         raise ParityError(f"{where} have shape {found.shape}, eager {expected.shape}.")
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from weakseg.errors import WeaksegError
+from weakseg.options import LEAST_SIDE, MAX_SIDE
 
 FOLDER = Path(__file__).parent / "recipes"
 Rgb = tuple[float, float, float]
@@ -38,7 +39,11 @@ class Recipe(BaseModel):
     network_options: dict[str, Any] = Field({}, description="of a pixel network, such as {width: 0.5}")
     dice: float = Field(0.0, ge=0, description="of task: pixels: weight of the Dice loss beside the cross entropy")
     max_side: int | None = Field(
-        None, ge=32, description="of task: pixels: long side at which photos are served; default: that of input_hw"
+        None,
+        ge=LEAST_SIDE,
+        le=MAX_SIDE,
+        description=f"of task: pixels: long side at which photos are served; default: that of input_hw, {MAX_SIDE} at "
+        "most",
     )
     init: str = Field("imagenet", description="imagenet, random, or the path of a state dict or best.pt to start from")
     freeze: tuple[str, ...] = Field((), description="name prefixes of layers that stay as they are, [features.0]")
@@ -161,6 +166,11 @@ class Recipe(BaseModel):
     @property
     def learns_masks(self) -> bool:
         return self.task == "pixels"
+
+    @property
+    def served_side(self) -> int:
+        """Of task: pixels: the long side at which photos are served, pixels; no more than a request may ask for."""
+        return self.max_side or min(max(self.input_hw), MAX_SIDE)
 
 
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

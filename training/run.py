@@ -140,7 +140,7 @@ def _pixel_facts(recipe: Recipe) -> dict[str, Any]:
     return {
         "pixels": True,
         "network_options": dict(recipe.network_options),
-        "max_side": recipe.max_side or max(recipe.input_hw),
+        "max_side": recipe.served_side,
     }
 
 

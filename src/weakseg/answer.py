@@ -115,9 +115,10 @@ def encode_answer(
 
 
 def encode_error(error: RequestError | None) -> Answer:
-    """A 4xx for a caller's error; a 500 for None, an error of ours whose details are in the log."""
+    """A caller's error with its status; a 500 for None, an error of ours whose details are in the log."""
     if error is not None:
-        return Answer(_dumps(error.as_dict()).encode(), "application/json", error.status)
+        headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+        return Answer(_dumps(error.as_dict()).encode(), "application/json", error.status, headers=headers)
     return _encode_own_fault(
         500,
         code="internal",

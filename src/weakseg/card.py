@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from weakseg.errors import ModelCardError, OptionValueError
 from weakseg.labels import Vocabulary
@@ -51,7 +59,7 @@ class Preprocessing(_Strict):
     height: int = Field(ge=16, description="h, pixels")
     width: int = Field(ge=16, description="w, pixels")
     max_side: int | None = Field(
-        None, ge=16, le=MAX_SIDE, description="Long side of the input at most, pixels; none: squashed"
+        None, ge=16, le=MAX_SIDE, description="Of method pixels: long side of the input at most, pixels; none: squashed"
     )
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -217,6 +225,18 @@ class ModelCard(_Strict):
     )
     photo_task: Task = Task()
     box_task: Task = Task()
+
+    @field_validator("preprocessing")
+    @classmethod
+    def _only_pixels_keep_proportions(cls, given: Preprocessing, info: ValidationInfo) -> Preprocessing:
+        method = info.data.get("method")  # none: it was refused before
+        if method == "pixels" and given.max_side is None:
+            raise ValueError("preprocessing.max_side is missing: method pixels keeps proportions; give it, e.g. 320")
+        if method not in ("pixels", None) and given.max_side is not None:
+            raise ValueError(
+                f"preprocessing.max_side = {given.max_side} is of method pixels, not of {method}; leave it out"
+            )
+        return given
 
     @model_validator(mode="after")
     def _groups_fit(self) -> ModelCard:

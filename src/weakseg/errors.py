@@ -44,6 +44,7 @@ class RequestError(WeaksegError):
 
     code: ClassVar[str] = "request_invalid"
     status: ClassVar[int] = 400
+    retry_after_s: ClassVar[int | None] = None  # when the same request may do better; None: never
 
     def __init__(self, message: str, *, field: str, remedy: str) -> None:
         super().__init__(message)
@@ -113,6 +114,7 @@ class NotAcceptableError(RequestError):
 class TilesTooSlowError(RequestError):
     code = "tiles_too_slow"
     status = 503
+    retry_after_s = 1
 
 
 class ModelError(WeaksegError):

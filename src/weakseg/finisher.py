@@ -20,7 +20,7 @@ from weakseg.refine.refine import Refinement, cut_box
 from weakseg.types import GraphOutput, LabelMap, Maps, Segment, Segmentation
 
 TOP_SCORES = 5
-MOST_VALUES = 255  # of a label map, beside 0
+MOST_VALUES = 254  # of a label map, beside 0 and 255, which is void in VOC and to what reads masks
 
 
 @dataclass(frozen=True, slots=True)

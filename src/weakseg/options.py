@@ -50,7 +50,7 @@ MAX_BUDGET_MS = 60_000.0
 LEAST_SIDE = 32
 MAX_SIDE = 1024  # of one forward pass: VGG16 at 1024 x 1024 pixels keeps some 600 MB of feature maps
 MAX_TILED_SIDE = 4096
-TILED_SIDE = 2048  # where a request asks for tiles and for no size
+TILED_SIDE = 2048  # where a request asks for tiles and for no size, and so many tiles are not too many
 AUTO: Final = "auto"  # refine=auto: whatever fits the budget
 
 
@@ -125,8 +125,8 @@ class Options(BaseModel):
         BeforeValidator(read_name),
         Field(
             description="Models that learned masks: `true` shows a large photo to the network in overlapping tiles, at "
-            f"a long side of `max_side` pixels ({TILED_SIDE} where it is not sent): finer borders and small objects, "
-            "for many times the time.",
+            f"a long side of `max_side` pixels (where it is not sent {TILED_SIDE}, or what fits one request): finer "
+            "borders and small objects, for many times the time.",
             json_schema_extra={"remedy": "Send true or false."},
         ),
     ] = None

@@ -39,7 +39,7 @@ from weakseg.runtime import Runtime
 from weakseg.side_by_side import SideBySide
 from weakseg.tiles import Tiling, run_tiles
 from weakseg.types import Answer, Box, Geometry, GraphOutput, Query, RawRequest, Rgb, Segmentation
-from weakseg.work import check_settings, check_work, find_excess, is_installed, plan_tiles
+from weakseg.work import check_settings, check_work, choose_tiled_side, find_excess, is_installed, plan_tiles
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class Pipeline:
         self.batch_deadline_s = batch_deadline_s
         self.vocabulary = card.vocabulary()
         self._rankable = np.flatnonzero(self.vocabulary.rankable())
+        self._tile_hw = (card.preprocessing.height, card.preprocessing.width)
         self._provenance = Provenance.of(card, runtime)
         self._finisher = Finisher(card, runtime.device)
         self._side_by_side = SideBySide(card.threads)
@@ -171,6 +172,9 @@ class Pipeline:
             return Plan(rgb, options, settings, chosen, options.classes, None, None, geometry)
         among = self._among(options)
         query = self._query(options, settings, among)
+        if options.tile and options.max_side is None:
+            options = self._choose_side(options, _hw(rgb), query)
+            settings = self.card.settings(options)
         asked = options.classes if options.classes == ("auto",) else tuple(self.vocabulary.names[i] for i in among)
         ranking = self._ranking(options, query)
         settings = ranking[-1] if ranking else settings  # the cheapest, until there is a choice
@@ -184,9 +188,12 @@ class Pipeline:
         """Where tiles were asked for, those of the card's height x width."""
         if not settings.tile or settings.max_side is None:
             return None
-        kept = query.among if (query.labels < 0).any() else query.labels  # (1, K)
-        tile_hw = (self.card.preprocessing.height, self.card.preprocessing.width)
-        return plan_tiles(photo_hw, tile_hw, settings.max_side, kept.shape[1])
+        return plan_tiles(photo_hw, self._tile_hw, settings.max_side, _count_kept(query))
+
+    def _choose_side(self, options: Options, photo_hw: tuple[int, int], query: Query) -> Options:
+        """Tiles without a size: the usual one, or the largest that one request may have of this photo."""
+        side = choose_tiled_side(photo_hw, self._tile_hw, _count_kept(query))
+        return options.model_copy(update={"max_side": side})
 
     def _ranking(self, options: Options, query: Query) -> tuple[Settings, ...]:
         """What refine=auto may choose from: whatever is there and no excess for one request. Empty without auto."""
@@ -351,6 +358,12 @@ def _attempt(step: Callable[[Job], None], job: Job) -> None:
     except Exception:
         log.exception("a request failed")
         job.answer = encode_error(None)
+
+
+def _count_kept(query: Query) -> int:
+    """Labels whose maps are kept until all tiles were seen: with ranks, those of all that compete."""
+    kept = query.among if (query.labels < 0).any() else query.labels  # (1, K)
+    return int(kept.shape[1])
 
 
 def _is_tiled(job: Job) -> bool:

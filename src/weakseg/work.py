@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from importlib.util import find_spec
 
 from weakseg.card import Settings
 from weakseg.errors import OptionValueError
-from weakseg.options import LEAST_SIDE, MAX_CRF_WORK, MAX_CUTS, MAX_PASSES, CrfEngineName
+from weakseg.options import LEAST_SIDE, MAX_CRF_WORK, MAX_CUTS, MAX_PASSES, TILED_SIDE, CrfEngineName
 from weakseg.preprocess import fit_within
 from weakseg.tiles import Tiling
 from weakseg.types import Query
@@ -67,6 +68,17 @@ def plan_tiles(photo_hw: tuple[int, int], tile_hw: tuple[int, int], max_side: in
             remedy=f"Send {fitting} or less, or fewer classes by name.",
         )
     return tiling
+
+
+def choose_tiled_side(photo_hw: tuple[int, int], tile_hw: tuple[int, int], labels: int) -> int:
+    """The longest side up to TILED_SIDE that `plan_tiles` takes, for a request that asks for tiles and for no size."""
+
+    def is_too_long(side: int) -> bool:
+        tiling = Tiling.over(fit_within(photo_hw, side), tile_hw)
+        return tiling.count > MAX_TILES or labels * math.prod(tiling.picture_hw) > MAX_TILED_VALUES
+
+    sides = range(LEAST_SIDE, TILED_SIDE + 1)
+    return sides[max(bisect_left(sides, True, key=is_too_long) - 1, 0)]
 
 
 def _largest_side(most: int, is_fine: Callable[[int], bool]) -> int:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from export import parity
 from export.onnx import export_onnx
-from export.parity import TOLERANCE, check_parity, compare, find_example_size, parity_query, run_eager
+from export.parity import (
+    TOLERANCE,
+    are_steady,
+    check_parity,
+    check_scores,
+    compare,
+    find_example_size,
+    parity_inputs,
+    parity_query,
+    run_eager,
+)
 from export.torchscript import example_inputs, export_torchscript
 from tests.helpers.pixel_checkpoints import StridedNet
 from tests.helpers.queries import ask
@@ -21,6 +35,7 @@ from weakseg.errors import ParityError
 from weakseg.labels import Vocabulary
 from weakseg.models.pixel.registry import build_pixel_network
 from weakseg.runtime import OnnxRuntime, TorchScriptRuntime
+from weakseg.types import GraphOutput, Query
 
 VOCABULARIES = {
     "one class": Vocabulary(["hair"]),
@@ -128,6 +143,85 @@ def test_networks_whose_indices_hang_on_rounding_are_compared_where_they_do_not(
     vocabulary = VOCABULARIES["several"]
     model = build_pixel_network(network, len(vocabulary.classes) + 1, options)
     graph = PixelGraph(model, network, vocabulary, **NORMALISATION)
-    assert graph.jumps is jumps
+    assert graph.jumps is graph.scores_jump is jumps
     report = check_parity(graph, **export(graph, tmp_path), hw=(50, 70))
     assert ("photos" in report) is jumps
+
+
+class StandIn:
+    """A runtime that runs the graph eagerly, and changes its answers."""
+
+    device = "cpu"
+
+    def __init__(self, graph: PixelGraph, change: Callable[[GraphOutput], GraphOutput], name: str = "onnx") -> None:
+        self.graph, self.change, self.name = graph, change, name
+
+    def run(self, images: NDArray[np.uint8], query: Query) -> GraphOutput:
+        return self.change(run_eager(self.graph, images, query))
+
+
+def shift(output: GraphOutput) -> GraphOutput:
+    return dataclasses.replace(output, maps=np.roll(output.maps, 1, axis=3))
+
+
+def faint_graph() -> PixelGraph:
+    """Pointwise: of noise, class l's probability is some 1e-8 to 3e-7, as its colour is."""
+    network = nn.Conv2d(3, 4, 1)
+    with torch.no_grad():
+        network.weight.zero_()
+        network.weight[1:, :, 0, 0] = 3 * torch.eye(3)
+        network.bias.copy_(torch.tensor([18.0, 0, 0, 0]))
+    return PixelGraph(network, "faint", Vocabulary(["a", "b", "c"]), mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+def test_a_shift_by_one_pixel_is_refused_however_small_probabilities_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = faint_graph()
+    for name in ("TorchScript", "Onnx"):
+        stand_in = StandIn(graph, lambda output: output, name.casefold())
+        monkeypatch.setattr(parity, f"{name}Runtime", lambda *_, stand_in=stand_in, **__: stand_in)
+    report: Any = check_parity(graph, torchscript=b"", onnx=b"", hw=(20, 31))
+    assert 1e-7 < report["largest_map_value"] < 1e-6, "e ** -15"
+    assert report["largest_difference_from_eager"]["onnx"] == {"scores": 0, "maps": 0, "logarithms_of_maps": 0}
+    for images, query in parity_inputs([(20, 31)], 3):
+        expected = run_eager(graph, images, query)
+        compare(expected, shift(expected), TOLERANCE, "the maps as they are do not show it")
+    monkeypatch.setattr(parity, "OnnxRuntime", lambda *_, **__: StandIn(graph, shift))
+    with pytest.raises(ParityError, match=r"onnx at \(1, 20, 31, 3\): logarithms of maps differ from eager by 2\.\d"):
+        check_parity(graph, torchscript=b"", onnx=b"", hw=(20, 31))
+
+
+def test_scores_of_maps_that_jump_are_not_compared_where_these_may_jump() -> None:
+    graph = faint_graph()
+
+    def jump(output: GraphOutput) -> GraphOutput:
+        return dataclasses.replace(output, scores=output.scores + 0.1, chosen=output.chosen[:, ::-1])
+
+    with pytest.raises(ParityError, match=r"scores differ from eager by 0\.1"):
+        check_scores(graph, [StandIn(graph, jump)], (20, 31), TOLERANCE)
+    graph.scores_jump = True
+    check_scores(graph, [StandIn(graph, jump)], (20, 31), TOLERANCE)
+    for name in ("scores", "maps", "chosen"):
+        cut = StandIn(
+            graph, lambda output, name=name: dataclasses.replace(output, **{name: getattr(output, name)[..., :0]})
+        )
+        with pytest.raises(ParityError, match=f"{name} have shape"):
+            check_scores(graph, [cut], (20, 31), TOLERANCE)
+
+
+def test_photos_whose_scores_jump_are_not_steady() -> None:
+    """Class a is there where the sum over red is above 128 by more than 1e-6: its score, but no map of class b."""
+
+    class Edge(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            bright = (images[:, :1].amax((2, 3), keepdim=True) * 255 > 128 + 1e-6).to(images.dtype)
+            rest = torch.zeros_like(images)
+            return torch.cat([rest[:, :1], rest[:, :1] + 9 * bright, rest[:, :1] - 99], 1)
+
+    graph = PixelGraph(Edge(), "edge", Vocabulary(["a", "b"]), mean=(0.0,) * 3, std=(1.0,) * 3)
+    images = np.full((2, 16, 20, 3), 128, np.uint8)
+    images[1] = 200
+    query = ask([[1], [1]], Vocabulary(["a", "b"]))
+    found = []
+    for graph.scores_jump in (False, True):
+        found.append(are_steady(graph, images, query, np.random.default_rng(0)).tolist())
+    assert found == [[True, True], [False, True]]

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -5,8 +6,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from tests.helpers.fakes import make_card
-from weakseg.card import CARD_KEY, CrfSettings, GuidedSettings, Sides, load_card, parse_card
+from tests.helpers.fakes import make_card, make_pixel_card
+from weakseg.card import CARD_KEY, CrfSettings, GuidedSettings, ModelCard, Sides, load_card, parse_card
 from weakseg.errors import ModelCardError, OptionValueError
 from weakseg.options import CrfEngineName, Refine, parse_options
 
@@ -216,6 +217,23 @@ def test_a_wrong_field_is_named(change: dict[str, Any], named: str) -> None:
     document = yaml.safe_load(make_card().to_yaml())
     document[CARD_KEY] |= change
     with pytest.raises(ModelCardError, match=named):
+        parse_card(document, where="here")
+
+
+@pytest.mark.parametrize(
+    ("card", "max_side", "complaint"),
+    [
+        (make_pixel_card(), None, "preprocessing.max_side is missing"),
+        (make_card(), 320, "preprocessing.max_side = 320 is of method pixels, not of cam"),
+    ],
+)
+def test_photos_keep_their_proportions_with_method_pixels_alone(
+    card: ModelCard, max_side: int | None, complaint: str
+) -> None:
+    document = yaml.safe_load(card.to_yaml())
+    assert parse_card(document, where="here") == card
+    document[CARD_KEY]["preprocessing"]["max_side"] = max_side
+    with pytest.raises(ModelCardError, match=rf"here: weakseg\.preprocessing = .*{re.escape(complaint)}"):
         parse_card(document, where="here")
 
 

@@ -1,4 +1,4 @@
-"""scripts/env.sh and scripts/serve, with a Python that only notes down what it is asked to do."""
+"""scripts/env.sh and scripts/serve, with a Python that only notes down what it is asked to do; what both serve."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from scripts.archives import default_models
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = """#!/usr/bin/env bash
@@ -75,3 +77,10 @@ def test_an_outdated_environment_is_kept_and_completed(repository: Path) -> None
 def test_the_launcher_runs_where_it_was_called(repository: Path) -> None:
     last = serve(repository, "--store", "./mine")[-1]
     assert last == f"{repository.parent}: -P -m scripts.launcher --store ./mine"
+
+
+@pytest.mark.parametrize("name", ["config.properties", "config.container.properties"])
+def test_torchserve_loads_the_models_that_the_launcher_builds(name: str) -> None:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    (loaded,) = (line.partition("=")[2] for line in lines if line.startswith("load_models="))
+    assert loaded.split(",") == [f"{model}.mar" for model in default_models()]

@@ -13,11 +13,12 @@ from tests.helpers.fakes import FakePixelRuntime, FakeRuntime, make_card, make_p
 from weakseg import pipeline as pipeline_module
 from weakseg import work
 from weakseg.codec.decode import Limits, Photo, decode_photo
+from weakseg.errors import OptionValueError
 from weakseg.groups import group_plans
 from weakseg.options import parse_options
 from weakseg.pipeline import Pipeline
 from weakseg.refine.crf import find_engine
-from weakseg.types import Answer, RawRequest
+from weakseg.types import Answer, GraphOutput, Query, RawRequest
 from weakseg.voc import palette
 
 CARD = make_pixel_card()
@@ -98,6 +99,26 @@ def test_json_has_a_legend_in_the_masks_colours(pipeline: Pipeline) -> None:
     assert np.array(indexed.convert("RGB"))[60, 90].tolist() == [0, 128, 0] == palette()[DOG].tolist()
 
 
+@pytest.mark.parametrize(("count", "values"), [(254, [254, 1]), (255, [1, 2])])
+def test_no_label_has_the_value_of_void(count: int, values: list[int]) -> None:
+    card = make_pixel_card(classes=tuple(f"class {index}" for index in range(count)))
+    last = f"class {count - 1}"
+
+    def first_and_last(images: NDArray[np.uint8], query: Query) -> GraphOutput:
+        probs = np.moveaxis(images[..., :2], 3, 1).astype(np.float32) / 255  # (1, 2, h, w)
+        return GraphOutput(np.zeros((1, count), np.float32), probs, query.labels)
+
+    runtime = FakePixelRuntime()
+    runtime.run = first_and_last  # type: ignore[method-assign]
+    (answer,) = ask(Pipeline(card, runtime), {"classes": f"{last},class 0", "format": "json"})
+    document = json.loads(answer.body)
+    assert [(part["label"], part["value"]) for part in document["segments"]] == [
+        (last, values[0]),
+        ("class 0", values[1]),
+    ]
+    assert len(document.get("legend", [])) == (254 if count == 254 else 0)
+
+
 def test_maps_have_no_legend() -> None:
     card = make_card()
     (answer,) = ask(Pipeline(card, FakeRuntime(card, [0.1] * 8)), {"format": "json"})
@@ -175,6 +196,7 @@ def test_a_class_that_the_model_does_not_have(pipeline: Pipeline) -> None:
     error = json.loads(answer.body)["error"]
     assert (answer.status, error["field"]) == (400, "classes")
     assert error["remedy"] == "The model has 2 classes: cat, dog."
+    assert "Retry-After" not in answer.headers, "it would be refused again"
 
 
 def test_labels_that_share_a_class_are_not_asked_for_together() -> None:
@@ -247,6 +269,27 @@ def test_tiles_look_at_2048_pixels_where_nothing_else_is_said(runtime: FakePixel
     assert plan.network_input.shape == (1638, 2048, 3)
 
 
+def test_tiles_without_a_size_are_as_many_as_one_request_may_have(runtime: FakePixelRuntime) -> None:
+    """Starts of tiles of 224 lie 168 apart: 10 gaps reach 1904 pixels, 11 x 11 tiles; 11 gaps would be 12 x 12."""
+    card = make_pixel_card(preprocessing={**CARD.preprocessing.model_dump(), "height": 224, "width": 224})
+    pipeline, rgb = Pipeline(card, runtime), np.zeros((2048, 2048, 3), np.uint8)
+    plan = pipeline.plan(rgb, parse_options({"tile": True, "refine": "auto"}))
+    assert plan.tiling is not None
+    assert (plan.tiling.picture_hw, plan.tiling.count) == ((1904, 1904), 121)
+    assert {settings.max_side for settings in (plan.settings, *plan.ranking)} == {1904}
+    with pytest.raises(OptionValueError, match="2048 x 2048 pixels are 144 tiles"):
+        pipeline.plan(rgb, parse_options({"tile": True, "max_side": 2048}))
+
+
+def test_the_size_that_tiles_got_is_reported(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two maps of 90 x 60 pixels fit, of 91 x 61 they do not; one map of 96 x 64 does."""
+    monkeypatch.setattr(work, "MAX_TILED_VALUES", 2 * 60 * 90)
+    found = ask(pipeline, *({"tile": True, **sent} for sent in ({}, {"classes": "cat,dog"}, {"classes": "cat"})))
+    assert [answer.status for answer in found] == [200, 200, 200]
+    sides = [json.loads(answer.headers["X-Weakseg-Options"])["max_side"] for answer in found]
+    assert sides == [90, 90, 2048]
+
+
 def test_segment_and_forward_take_tiles_too(pipeline: Pipeline) -> None:
     options = [parse_options({"tile": True, "max_side": 96}), parse_options({}), parse_options({"classes": "dog"})]
     found = pipeline.segment([photo(), photo(), photo()], options)
@@ -260,7 +303,7 @@ def test_segment_and_forward_take_tiles_too(pipeline: Pipeline) -> None:
 def test_too_many_tiles_are_refused_before_they_hold_the_worker(pipeline: Pipeline, runtime: FakePixelRuntime) -> None:
     """1600 x 400 pixels in tiles of 24 x 16 are 89 times 33; 320 x 80 are 18 times 7, 352 x 88 are 20 times 7."""
     wide = png(np.zeros((400, 1600, 3), np.uint8))
-    (refused,) = ask(pipeline, RawRequest(wide, {"tile": True}))
+    (refused,) = ask(pipeline, RawRequest(wide, {"tile": True, "max_side": 2048}))
     assert (refused.status, runtime.calls) == (400, [])
     assert json.loads(refused.body)["error"] == {
         "code": "option_invalid",
@@ -276,7 +319,8 @@ def test_too_many_tiles_are_refused_before_they_hold_the_worker(pipeline: Pipeli
 def test_maps_too_large_to_keep_are_refused(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "MAX_TILED_VALUES", 64 * 96)
     auto, both, one = ask(
-        pipeline, *({"tile": True, **sent} for sent in ({}, {"classes": "cat,dog"}, {"classes": "cat"}))
+        pipeline,
+        *({"tile": True, "max_side": 2048, **sent} for sent in ({}, {"classes": "cat,dog"}, {"classes": "cat"})),
     )
     assert [answer.status for answer in (auto, both, one)] == [400, 400, 200]
     error = json.loads(both.body)["error"]
@@ -300,6 +344,7 @@ def test_tiles_that_take_too_long_are_told_so_and_their_neighbours_are_answered(
     assert (tiled.status, plain.status) == (503, 200)
     error = json.loads(tiled.body)["error"]
     assert (error["code"], error["field"]) == ("tiles_too_slow", "max_side")
+    assert tiled.headers["Retry-After"] == "1"
 
 
 def test_a_batch_of_all_kinds_equals_single_requests(pipeline: Pipeline) -> None:

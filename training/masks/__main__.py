@@ -121,7 +121,10 @@ def paste(
 @app.command()
 def weak(
     voc: Annotated[Path, typer.Option(help="Holds VOCdevkit/VOC2012, or is that folder.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the masks; those that it has are kept.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder of the masks; those that it has are kept, if made likewise.", show_default=False),
+    ],
     classes: Annotated[str, typer.Option(help="VOC classes to ask for, comma separated.")] = ",".join(ANIMALS),
     split: Annotated[str, typer.Option(help="A list in ImageSets.")] = "train",
     model: Annotated[str, typer.Option(help="Of the store, or an archive's path.")] = DEFAULT_MODEL,
@@ -131,7 +134,8 @@ def weak(
 ) -> None:
     """Make masks by a weak method, from each photo's image labels: no true mask is looked at.
 
-    The same command goes on where a stopped one ended. A pixel network learns from them with
+    The same command goes on where a stopped one ended; `made_by.json` says how the masks were made, and another model,
+    split or option is refused. A pixel network learns from them with
 
     `python -m training fcn8s_mobilenet_v2_voc --data DIR masks_dir=OUT 'classes=[cat,cow,dog,horse,sheep]'`
 

@@ -12,14 +12,17 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from training.labels import Photo, read_splits
+from training.masks.made_by import claim
 from training.photos import read_photo
 from training.recipe import Recipe
 from weakseg.archive import find_archive, open_archive
+from weakseg.card import ModelCard
 from weakseg.errors import DataError
 from weakseg.evaluation.evaluator import ArchiveOpener, open_once
 from weakseg.evaluation.workers import Workers, count_cores
@@ -39,7 +42,7 @@ class WeakOrder:
         model: Name in ``store``, or path of an archive.
         classes: VOC classes to ask for; others that a photo shows stay background.
         options: Of every request, as text.
-        out: Folder of the masks; those that it has are kept.
+        out: Folder of the masks; those that it has are kept, if they were made in the same way.
     """
 
     voc: Path
@@ -57,16 +60,35 @@ def make_weak_masks(order: WeakOrder, *, jobs: int | None = None) -> tuple[int, 
     Returns:
         How many are still to be made; and each path, as it is written.
     Raises:
-        DataError: no such data. ModelError: no such archive. RequestError: a wrong option, or a class that the model
-            has not.
+        DataError: no such data, or masks in ``out`` that were made otherwise. ModelError: no such archive.
+            RequestError: a wrong option, or a class that the model has not.
     """
     recipe = Recipe(network="demo", format="voc", train_split=order.split, val_split=order.split)
     photos = read_splits(order.voc, recipe).train
     archive = find_archive(order.model, order.store)
-    _check(order, open_archive(archive).card.vocabulary())
-    order.out.mkdir(parents=True, exist_ok=True)
+    card = open_archive(archive).card
+    _check(order, card.vocabulary())
+    claim(order.out, describe(order, card))
     waiting = [photo for photo in photos if not _mask_path(order, photo).is_file()]
     return len(waiting), _make(order, waiting, ArchiveOpener(archive), jobs or count_cores())
+
+
+def describe(order: WeakOrder, card: ModelCard) -> dict[str, Any]:
+    """Whatever a mask depends on, beside its photo and its label; JSON-ready.
+
+    Settings are those in force, so that the card's defaults count too.
+    """
+    return {
+        "model": card.name,
+        "weights_sha256": card.weights.sha256,
+        "graph": card.graph,
+        "input_hw": [card.preprocessing.height, card.preprocessing.width],
+        "sides": list(card.sides),
+        "settings": card.settings(parse_options(order.options)).model_dump(mode="json", exclude_none=True),
+        "classes": sorted(set(order.classes)),
+        "options": order.options,
+        "split": order.split,
+    }
 
 
 def to_voc_values(segmentation: Segmentation) -> LabelMap:

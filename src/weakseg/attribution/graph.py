@@ -100,6 +100,8 @@ class MapGraph(nn.Module):
     """What can be exported: photos and a query in; scores, maps and the chosen labels out (see `LabelGraph`)."""
 
     jumps: bool = False  # whether rounding alone may change a map by more than rounding
+    scores_jump: bool = False  # whether it may change a score by more than that, as scores are made of the maps
+    gives_probabilities: bool = False  # whether maps are probabilities, of which even tiny ones mean something
     membership: Tensor  # (L, C) bool: the classes of each label
 
 

@@ -59,6 +59,7 @@ class PixelGraph(MapGraph):
         ModelError: the network has more or fewer outputs than the vocabulary has classes and the background.
     """
 
+    gives_probabilities = True
     mean: Tensor  # (3, 1, 1), in [0, 255]
     std: Tensor  # (3, 1, 1), in [0, 255]
 
@@ -76,6 +77,7 @@ class PixelGraph(MapGraph):
         self.network = network
         self.settings = settings or PixelSettings()
         self.jumps = any(getattr(module, "jumps", False) for module in network.modules())
+        self.scores_jump = self.jumps  # the highest value of a map that jumps
         self.has_groups = bool(vocabulary.groups)
         self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None])
         self.register_buffer("std", 255 * torch.tensor(std)[:, None, None])

@@ -12,6 +12,8 @@ from weakseg.commands import flags
 from weakseg.commands.terminal import explained
 from weakseg.evaluation.techniques import SWEEP_SIDE_PX
 
+DEFAULT_SPLIT = "val"
+
 Voc = Annotated[Path | None, typer.Option(help="Holds VOCdevkit/VOC2012, or is that folder.", show_default=False)]
 Images = Annotated[
     Path | None,
@@ -32,6 +34,10 @@ Names = Annotated[
 Void = Annotated[
     int | None,
     typer.Option(help="Value of --masks that counts nowhere.", show_default="255; with one class none does"),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(help="A list in ImageSets/Segmentation of --voc.", show_default=DEFAULT_SPLIT, metavar="TEXT"),
 ]
 Others = Annotated[
     str | None,
@@ -90,7 +96,7 @@ def evaluate(
     masks: Masks = None,
     names: Names = None,
     void: Void = None,
-    split: Annotated[str, typer.Option(help="A list in ImageSets/Segmentation.")] = "val",
+    split: Split = None,
     model: flags.Model = DEFAULT_MODEL,
     store: flags.Store = None,
     over: Over = None,
@@ -147,7 +153,7 @@ def evaluate(
 
     - `weakseg evaluate --voc DIR --split val --sweep --thresholds-from out/train/results.json --out out/val`
     """
-    if thresholds_from is not None and not sweep:
+    if thresholds_from is not None and voc is not None and not sweep:
         raise typer.BadParameter("--thresholds-from chooses rows of a sweep: give --sweep too.")
     common: dict[str, Any] = {
         "model": model,
@@ -163,8 +169,8 @@ def evaluate(
     if voc is None:
         if images is None or masks is None:
             raise typer.BadParameter("Give --voc, or --images and --masks.")
-        if over or others or sweep:
-            raise typer.BadParameter("--over, --others and --sweep go with --voc.")
+        if any((split, over, others, sweep, thresholds_from)):
+            raise typer.BadParameter("--split, --over, --others, --sweep and --thresholds-from go with --voc.")
         _evaluate_folders(images=images, masks=masks, names=names, void=void, **common)
         return
     if any(given is not None for given in (images, masks, names, void)):
@@ -174,7 +180,7 @@ def evaluate(
 
         order = Order(
             voc=voc,
-            split=split,
+            split=split or DEFAULT_SPLIT,
             over=_items(over) or None,
             others=others,
             sweep=sweep,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def _count_classes(record: FolderRecord, classes: Sequence[str]) -> Mapping[str,
 
 def _draw_row(pipeline: Pipeline, sample: FolderSample, ranked: Ranked, plan: Plan, folder: Path) -> Row:
     rgb, truth = sample.read(pipeline.limits)
-    value, stem = pipeline.card.classes.index(ranked.name) + 1, f"{ranked.image}_{ranked.name}"
+    value = pipeline.card.classes.index(ranked.name) + 1
+    stem = f"{ranked.image}_{_as_file_name(ranked.name, value)}"
     small = shrink_to_side(rgb, SIDE_PX)
     figures = [save_figure(folder / f"{stem}_photo.jpg", "photo", small)]
     for number, (name, labels) in enumerate(_segment(pipeline, rgb, plan).items()):
@@ -91,6 +93,12 @@ def _draw_row(pipeline: Pipeline, sample: FolderSample, ranked: Ranked, plan: Pl
         figures.append(save_figure(folder / f"{stem}_{number}.jpg", caption, paint_mask(small, labels == value)))
     figures.append(save_figure(folder / f"{stem}_truth.jpg", "ground truth", paint_mask(small, truth == value)))
     return Row(ranked.image, ranked.name, ranked.iou, figures)
+
+
+def _as_file_name(name: str, value: int) -> str:
+    """A class's name without what file names must not have; then with its value, so that it stays the only one."""
+    changed = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name)
+    return name if changed == name else f"{changed}_{value}"
 
 
 def _segment(pipeline: Pipeline, rgb: Rgb, plan: Plan) -> dict[str, LabelMap]:

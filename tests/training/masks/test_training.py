@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -117,8 +118,21 @@ def test_an_unknown_network_lists_those_that_there_are() -> None:
         (["dice=0.5"], "dice belongs to task: pixels"),
         (["max_side=100"], "max_side belongs to task: pixels"),
         (["task=pixels", "resize=[0.5, 1]"], "resize is for classifiers"),
+        (["task=pixels", "max_side=1025"], "max_side = 1025: .* less than or equal to 1024"),
     ],
 )
 def test_fields_belong_to_their_task(changes: list[str], complaint: str) -> None:
     with pytest.raises(RecipeError, match=complaint):
         read_recipe("mobilenet_v2_voc", changes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "side"),
+    [
+        ({"input_hw": (64, 96)}, 96),
+        ({"input_hw": (1200, 1100)}, 1024),
+        ({"input_hw": (1200, 1100), "max_side": 320}, 320),
+    ],
+)
+def test_photos_are_served_no_larger_than_a_request_may_ask_for(fields: dict[str, Any], side: int) -> None:
+    assert pixel_recipe(**fields).served_side == side

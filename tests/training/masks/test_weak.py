@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,12 +55,63 @@ def test_a_class_that_the_photo_is_not_said_to_show_is_not_asked_for(order: Weak
 
 
 def test_what_is_there_is_kept(order: WeakOrder) -> None:
-    order.out.mkdir()
+    make_weak_masks(order, jobs=1)  # asked, and stopped before the first mask
     Image.fromarray(np.full((2, 3), 7, np.uint8)).save(order.out / "wide.png")
     count, made = make_weak_masks(order, jobs=1)
     assert count == 1
     assert [path.name for path in made] == ["tall.png"]
     assert (read_mask(order, "wide") == 7).all()
+
+
+def test_a_note_says_how_masks_were_made(order: WeakOrder) -> None:
+    list(make_weak_masks(dataclasses.replace(order, options={"threshold": "0.25"}), jobs=1)[1])
+    assert json.loads((order.out / "made_by.json").read_text(encoding="utf-8")) == {
+        "model": "colours",
+        "weights_sha256": "0" * 64,
+        "graph": {},
+        "input_hw": [32, 48],
+        "sides": [500, 500, 500],
+        "settings": {"refine": "none", "threshold": 0.25},
+        "classes": ["cat", "dog"],
+        "options": {"threshold": "0.25"},
+        "split": "val",
+    }
+    assert sorted(path.suffix for path in order.out.iterdir()) == [".json", ".png", ".png"]
+
+
+@pytest.mark.parametrize(
+    ("order_changes", "card_changes", "message"),
+    [
+        ({"classes": ("dog",)}, {}, r'with classes = \["cat", "dog"\], and classes = \["dog"\] is asked for now'),
+        ({"options": {"refine": "gaussian"}}, {}, "settings = .*none.* and settings = .*gaussian"),
+        ({"split": "train"}, {}, 'split = "val", and split = "train"'),
+        ({}, {"name": "hues"}, 'model = "colours", and model = "hues"'),
+        ({}, {"weights": {"source": "a", "licence": "b", "sha256": "1" * 64}}, 'weights_sha256 = "00.*11"'),
+        ({}, {"crf_side": 192}, r"sides = \[500, 500, 500\], and sides = \[500, 192, 500\]"),
+        ({}, {"graph": {"flip": True}}, 'graph = {}, and graph = {"flip": true}'),
+    ],
+)
+def test_masks_of_two_kinds_are_not_mixed(
+    order: WeakOrder, order_changes: dict[str, Any], card_changes: dict[str, Any], message: str
+) -> None:
+    list(make_weak_masks(order, jobs=1)[1])
+    before = {path.name: path.read_bytes() for path in order.out.iterdir()}
+    write_colour_archive(order.store / "colours.mar", **card_changes)
+    lists = order.voc / "VOCdevkit/VOC2012/ImageSets"
+    for path in list(lists.rglob("val.txt")):
+        path.with_name("train.txt").write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match=f"{message}.*Give another --out, or delete"):
+        make_weak_masks(dataclasses.replace(order, **order_changes), jobs=1)
+    assert {path.name: path.read_bytes() for path in order.out.iterdir()} == before
+
+
+def test_masks_without_a_note_are_not_added_to(order: WeakOrder) -> None:
+    order.out.mkdir()
+    Image.fromarray(np.full((2, 3), 7, np.uint8)).save(order.out / "wide.png")
+    with pytest.raises(DataError, match=r"no made_by\.json that says how they were made"):
+        make_weak_masks(order, jobs=1)
+    (order.out / "wide.png").unlink()
+    assert make_weak_masks(order, jobs=1)[0] == 2
 
 
 @pytest.mark.parametrize(

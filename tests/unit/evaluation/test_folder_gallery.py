@@ -55,6 +55,18 @@ def test_best_median_and_worst_with_truth_and_predictions() -> None:
     assert not differing[17:].any()
 
 
+def test_a_class_whose_name_is_no_file_name() -> None:
+    classes = ("cat/kitten", "cat_kitten")
+    write_pixel_archive(Path("store/colours.mar"), classes=classes, groups={})
+    result = CliRunner().invoke(app, FOLDERS)
+    assert result.exit_code == 0, result.output
+    pictures = {path.name for path in Path("out/gallery").glob("*.jpg")}
+    assert {"good_cat_kitten_1_photo.jpg", "poor_cat_kitten_1_truth.jpg"} <= pictures
+    page = Path("out/gallery/index.html").read_text(encoding="utf-8")
+    assert set(re.findall('src="(.+?)"', page)) == pictures
+    assert "cat/kitten in good" in page
+
+
 def test_another_gallery_leaves_no_old_pictures() -> None:
     Path("out/gallery").mkdir(parents=True)
     Path("out/gallery/old.jpg").touch()

@@ -171,6 +171,8 @@ def test_from_the_command_line() -> None:
         ([], "Give --voc, or --images and --masks."),
         (["--images", "images"], "Give --voc, or --images and --masks."),
         (["--images", "images", "--masks", "masks", "--sweep"], "go with --voc"),
+        (["--images", "images", "--masks", "masks", "--split", "val"], "go with --voc"),
+        (["--images", "images", "--masks", "masks", "--thresholds-from", "a.json"], "and --thresholds-from go with"),
         (["--voc", ".", "--masks", "masks"], "do not go with --voc"),
     ],
 )

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from export.__main__ import app
 from export.build import build_archive
 from export.default_models import METHOD_FIELDS
-from tests.helpers.fakes import make_card
+from tests.helpers.fakes import make_pixel_card
 from tests.helpers.pixel_checkpoints import know_strided, strided_model, write_checkpoint
 from tests.helpers.queries import ask
 from tests.helpers.tiny_networks import RedGreenNet
@@ -142,5 +142,5 @@ def test_a_max_side_that_cannot_be_is_named(tmp_path: Path, side: int) -> None:
 
 
 def test_the_usual_fields_fit_a_card() -> None:
-    card = make_card(method="pixels", **METHOD_FIELDS["pixels"])
+    card = make_pixel_card(**METHOD_FIELDS["pixels"])
     assert card.photo_task == card.box_task

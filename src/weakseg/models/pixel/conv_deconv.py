@@ -197,10 +197,12 @@ def build_conv_deconv(
     Args:
         outputs: Channels of the logits.
     Raises:
-        ModelError: a spec that does not parse, or an option that is none.
+        ModelError: a spec that does not parse or asks for too much, or an option that is none.
     """
     _refuse_other_than_bools(shared=shared, skips=skips, standardise=standardise, batch_norm=batch_norm)
     plan = _plan(spec, third, strides, width)
+    plan.refuse_excess(outputs, transposed=upsampling == "transposed")
+    plan = plan.unrolled()
     stages: list[Stage] = []
     reads = 3
     for layer in plan.layers:
@@ -224,14 +226,14 @@ def build_conv_deconv(
 
 
 def _plan(spec: str, third: Third, strides: str, width: float) -> ConvDeconvSpec:
-    """The layers to build, one by one."""
+    """The layers to build."""
     if strides not in ("as_written", "one"):
         raise ModelError(f"strides = {strides!r}: give as_written or one.")
     if not is_number(width) or not 0 < width <= 16:
         raise ModelError(f"width = {width!r}: give a factor above 0, 16 at most.")
     if not isinstance(spec, str):
         raise ModelError(f"spec = {spec!r}: give a string such as {BEST_OF_THE_SLIDES}.")
-    plan = parse_spec(spec, third=third).unrolled().widened(width)
+    plan = parse_spec(spec, third=third).widened(width)
     return plan.with_stride_one() if strides == "one" else plan
 
 

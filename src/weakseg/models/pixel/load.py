@@ -15,6 +15,7 @@ from weakseg.models.checkpoint import CheckpointMetadata, Rgb, read_metadata
 from weakseg.models.classifier import Normalisation, read_class_names
 from weakseg.models.pixel.registry import build_pixel_network
 from weakseg.models.state import fill_network, hash_file, read_state_dict
+from weakseg.options import MAX_SIDE
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def load_pixel_model(
         model=model.eval(),
         classes=names,
         normalisation=Normalisation(mean or said.mean, std or said.std, said.hw),
-        max_side=said.max_side or max(said.hw),
+        max_side=said.max_side or min(max(said.hw), MAX_SIDE),
         weights=Weights(source=f"checkpoint {path.name}", licence=licence or "not stated", sha256=hash_file(path)),
     )
 

@@ -29,6 +29,8 @@ from weakseg.errors import ModelError
 
 Third = Literal["stride", "repeats"]
 LARGEST_TOTAL_STRIDE = 256  # beyond, a photo of 250 pixels is less than one cell
+MOST_LAYERS = 256  # with repeats one by one; the slides' networks have 12 at most
+MOST_WEIGHTS = 500_000_000  # of the encoder and its mirror: 2 GB
 _LARGEST = {"kernel": 31, "channels": 4096, "stride": 8, "repeats": 64, "pooling": 8}
 _TOKEN = re.compile(r"\s*(?:(?P<number>[0-9]{1,9})|(?P<sign>.))", re.DOTALL)
 
@@ -97,6 +99,42 @@ class ConvDeconvSpec:
         """Pixels per cell of the deepest map, along one side."""
         return prod(layer.factor if isinstance(layer, Pooling) else layer.stride for layer in self.layers)
 
+    @property
+    def layer_count(self) -> int:
+        """Of the encoder, with repeats one by one."""
+        return sum(1 if isinstance(layer, Pooling) else layer.repeats for layer in self.layers)
+
+    def count_weights(self, outputs: int, *, transposed: bool = False) -> int:
+        """Of the encoder and a mirror of its own, at most; without the few of biases and normalisation.
+
+        Args:
+            outputs: Channels that the mirror of the first convolution writes.
+            transposed: Poolings are mirrored by transposed convolutions, with kernels of twice their size.
+        """
+        count, reads, writes = 0, 3, outputs
+        for layer in self.layers:
+            if isinstance(layer, Convolution):
+                again = 2 * layer.channels * (layer.repeats - 1)
+                count += layer.kernel**2 * layer.channels * (reads + writes + again)
+                reads = writes = layer.channels
+            elif transposed:
+                count += (2 * layer.factor * reads) ** 2
+        return count
+
+    def refuse_excess(self, outputs: int, *, transposed: bool = False) -> None:
+        """Whoever reads a spec from a file asks this before anything is unrolled or built.
+
+        Raises:
+            ModelError: more than 256 layers, or more than 500 million weights (see `count_weights`).
+        """
+        weights = self.count_weights(outputs, transposed=transposed)
+        for what, found, most in (("layers", self.layer_count, MOST_LAYERS), ("weights", weights, MOST_WEIGHTS)):
+            if found > most:
+                raise ModelError(
+                    f"spec = {str(self)!r:.80}: {found:,} {what} are more than {most:,}; "
+                    "give fewer layers, repeats or channels, or smaller kernels."
+                )
+
     def unrolled(self) -> ConvDeconvSpec:
         """The same network without repeats: one layer each."""
         layers: list[Layer] = []
@@ -131,7 +169,7 @@ def parse_spec(text: str, *, third: Third = "stride") -> ConvDeconvSpec:
         text: For example ``C5,64,2C5,64,1M2``.
         third: What a third number without a letter says.
     Raises:
-        ModelError: with the position (from 1), what was found there, and what was expected.
+        ModelError: with the position (from 1), what was found there, and what was expected; or more than 256 layers.
     """
     if third not in ("stride", "repeats"):
         raise ModelError(f"third = {third!r}: give stride or repeats.")
@@ -165,6 +203,8 @@ class _Reader:
     def spec(self) -> ConvDeconvSpec:
         layers = [self.layer()]
         while self.peek().text:
+            if len(layers) == MOST_LAYERS:
+                raise ModelError(f"spec = {self.text!r:.80}: more than {MOST_LAYERS} layers; give fewer.")
             layers.append(self.layer())
         return ConvDeconvSpec(tuple(layers))
 

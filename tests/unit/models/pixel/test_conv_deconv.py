@@ -232,6 +232,8 @@ def _assert_exports_agree(network: nn.Module, folder: Path) -> None:
         ({"upsampling": "cubic"}, "upsampling = 'cubic': give one of bilinear"),
         ({"shared": "yes"}, "shared = 'yes': give true or false."),
         ({"third": "x"}, "third = 'x': give stride or repeats."),
+        ({"spec": "C31,4096,x64"}, "weights are more than 500,000,000"),
+        ({"spec": "C31,512,x8", "width": 8}, "weights are more than 500,000,000"),
     ],
 )
 def test_refusals(options: Mapping[str, Any], message: str) -> None:

@@ -50,6 +50,11 @@ def test_what_is_given_beside_it_wins(tmp_path: Path) -> None:
     assert loaded.max_side == 50, "the long side that it was trained at"
 
 
+def test_photos_are_served_no_larger_than_a_request_may_ask_for(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "best.pt", max_side=None, hw=(1200, 1500))
+    assert load_pixel_model(path).max_side == 1024
+
+
 def test_other_numbers_of_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("background\nboot\nstocking\n", encoding="utf-8")
     with pytest.raises(

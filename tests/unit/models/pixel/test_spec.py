@@ -135,3 +135,34 @@ def test_width_rounds_and_leaves_one_channel() -> None:
     assert str(parse_spec("C5,64,2C5,3,1M2").widened(0.25)) == "C5,16,s2C5,1,s1M2"
     with pytest.raises(ModelError, match="channels = 8192"):
         parse_spec("C5,4096,2").widened(2)
+
+
+def test_weights_by_hand() -> None:
+    """25 x (3 + 2) x 8, twice 9 x 8 x 8 again; 9 x 8 x 16 and as many; pooled by 4 x 4 kernels of 16 x 16."""
+    spec = parse_spec("C5,8,1C3,8,x2C3,16M2")
+    assert (spec.layer_count, spec.count_weights(2)) == (5, 1000 + 4 * 576 + 2 * 1152)
+    assert spec.count_weights(2, transposed=True) == spec.count_weights(2) + 16 * 256
+
+
+@pytest.mark.parametrize(
+    ("text", "outputs", "message"),
+    [
+        ("C1,1,x64" * 5, 2, "320 layers are more than 256"),
+        ("C31,4096,x64", 2, "more than 500,000,000; give fewer layers, repeats or channels, or smaller kernels"),
+        ("C31,4096", 1000, "weights are more than 500,000,000"),
+        ("C3,4096M8", 2, None),
+    ],
+)
+def test_a_network_that_asks_for_all_memory_is_refused(text: str, outputs: int, message: str | None) -> None:
+    spec = parse_spec(text)
+    if message is None:
+        spec.refuse_excess(outputs)
+        message = "weights are more"
+    with pytest.raises(ModelError, match=message):
+        spec.refuse_excess(outputs, transposed=True)
+
+
+def test_an_endless_string_is_not_read_to_its_end() -> None:
+    with pytest.raises(ModelError, match="more than 256 layers") as refusal:
+        parse_spec("C1,1" + "M8" * 10_000)
+    assert len(str(refusal.value)) < 200
