@@ -65,6 +65,12 @@ def test_a_table_is_trained_and_written_and_not_trained_again(tmp_path: Path) ->
     assert [row["epochs"] for row in results["rows"]] == [1, 1], "as the second row was trained, not as it would be now"
 
 
+def test_an_unknown_row_is_no_silent_nothing(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["upsampling", "--data", str(tmp_path), "--only", "bilinear,nosuch"])
+    assert done.exit_code == 1
+    assert "--only nosuch: there is no such row. Rows: bilinear, transposed" in done.output
+
+
 def test_an_unknown_plan_lists_those_that_there_are(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["ladder", "--data", str(tmp_path)])
     assert done.exit_code == 1

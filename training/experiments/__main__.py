@@ -15,7 +15,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.pixel_cost import cost
 from training.experiments.plan import Plan, Row, list_plans, read_plan
 from training.experiments.table import Result, write_table
-from training.recipe import Recipe
+from training.recipe import Recipe, RecipeError
 from training.run import train
 from training.start import build_start
 from weakseg.errors import WeaksegError
@@ -53,6 +53,7 @@ def main(
 
 
 def _run(plan: Plan, data: Path, out: Path, only: tuple[str, ...], changes: tuple[str, ...], command: str) -> None:
+    _check_names(plan, only)
     machine, path = describe_machine(), None
     results: list[Result] = []
     for row in plan.rows:
@@ -85,6 +86,13 @@ def _read_result(row: Row, folder: Path) -> Result:
         hw=recipe.input_hw,
         figures=found["metrics"]["val"],
     )
+
+
+def _check_names(plan: Plan, only: tuple[str, ...]) -> None:
+    known = [row.name for row in plan.rows]
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise RecipeError(f"--only {unknown[0]}: there is no such row. Rows: {', '.join(known)}.")
 
 
 def _split(text: str | None) -> tuple[str, ...]:

@@ -110,10 +110,19 @@ def _choose_coding(pairs: Pairs, recipe: Recipe) -> tuple[tuple[str, ...], Codin
 
 
 def _guess_values(pairs: Pairs, recipe: Recipe) -> dict[int, str]:
-    """1 to C in the order of the classes; 255 where there is one class, and masks hold nothing else but 0."""
+    """1 to C in the order of the classes; 255 where there is one class, and masks hold nothing else but 0.
+
+    Raises:
+        DataError: no class is named, or several where masks hold no value of theirs.
+    """
     if not recipe.classes:
         raise DataError("Say which classes the masks hold: classes=[hair], or mask_values={hair: 255}.")
-    if len(recipe.classes) == 1 and _are_two_valued(pairs):
+    if _are_two_valued(pairs):
+        if len(recipe.classes) > 1:
+            raise DataError(
+                f"classes names {', '.join(recipe.classes)}, but all masks hold 0 and 255 alone, and with several classes 255 "
+                "is void: there is nothing to learn. Name one class, or say what values mean: mask_values={hair: 255}."
+            )
         return {VOID: recipe.classes[0]}
     return dict(enumerate(recipe.classes, 1))
 

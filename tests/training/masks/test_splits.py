@@ -142,6 +142,12 @@ def test_two_valued_masks_are_foreground(tmp_path: Path) -> None:
     assert targets(read_masked_splits(void, pixel_recipe(classes=("hair",))), 1) == [255, 1]
 
 
+def test_two_valued_masks_of_several_classes_hold_nothing_to_learn(tmp_path: Path) -> None:
+    white = write_masks(tmp_path, {f"p{n}": two_halves(0, 255) for n in range(12)})
+    with pytest.raises(DataError, match=r"classes names hair, skin, but all masks hold 0 and 255 alone"):
+        read_masked_splits(white, pixel_recipe(classes=("hair", "skin")))
+
+
 def test_values_and_colours_that_the_recipe_names(numbered: Path, tmp_path: Path) -> None:
     splits = read_masked_splits(numbered, pixel_recipe(mask_values={"skin": 2, "hair": 1}))
     assert splits.classes == ("skin", "hair")
