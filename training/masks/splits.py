@@ -120,8 +120,9 @@ def _guess_values(pairs: Pairs, recipe: Recipe) -> dict[int, str]:
     if _are_two_valued(pairs):
         if len(recipe.classes) > 1:
             raise DataError(
-                f"classes names {', '.join(recipe.classes)}, but all masks hold 0 and 255 alone, and with several classes "
-                "255 is void: there is nothing to learn. Name one class, or say what values mean: mask_values={hair: 255}."
+                f"classes names {', '.join(recipe.classes)}, but all masks hold 0 and 255 alone, and with several "
+                "classes 255 is void: there is nothing to learn. Name one class, or say what values mean: "
+                "mask_values={hair: 255}."
             )
         return {VOID: recipe.classes[0]}
     return dict(enumerate(recipe.classes, 1))
