@@ -101,6 +101,8 @@ def build_archive(
         ParityError: the exported graphs disagree. ModelError: something does not fit. No archive is written or changed.
     """
     settings = settings or (PixelSettings() if isinstance(model, PixelModel) else CamSettings())
+    if isinstance(model, PixelModel) != isinstance(settings, PixelSettings):
+        raise ModelError(f"{model.network} makes no {settings.method} maps.")
     handler = find_handler(settings.method, handler)
     card = _draft_card(model, name, groups or {}, settings, hw or model.normalisation.hw, card_fields or {})
     on_step("build the graph")
@@ -112,10 +114,8 @@ def _build_graph(model: Model, card: ModelCard, settings: Settings) -> tuple[Map
     """The graph, and how it makes its maps: with the layers that it chose, or the options of its network.
 
     Raises:
-        ModelError: settings of the other kind of model; whatever the graph refuses.
+        ModelError: whatever the graph refuses.
     """
-    if isinstance(model, PixelModel) != isinstance(settings, PixelSettings):
-        raise ModelError(f"{model.network} makes no {settings.method} maps.")
     if isinstance(model, PixelModel):
         normalisation = {"mean": model.normalisation.mean, "std": model.normalisation.std}
         graph = PixelGraph(model.model, model.network, card.vocabulary(), settings=settings, **normalisation)
