@@ -1,0 +1,1 @@
+"""The HTTP front: what callers talk to. TorchServe, behind it, runs the models."""
