@@ -34,14 +34,18 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._in_flight = Gauge(
-            "weakseg_requests_in_flight", "Requests under way.", ("model",), registry=self.registry
-        )
+        self._in_flight = Gauge("weakseg_requests_in_flight", "Requests under way.", ("model",), registry=self.registry)
         self._rejections = Counter(
-            "weakseg_rejections", "Requests that no worker answered, by reason.", ("model", "reason"), registry=self.registry
+            "weakseg_rejections",
+            "Requests that no worker answered, by reason.",
+            ("model", "reason"),
+            registry=self.registry,
         )
         self._retries = Counter(
-            "weakseg_retries", "Requests sent to a second worker, as the first one died.", ("model",), registry=self.registry
+            "weakseg_retries",
+            "Requests sent to a second worker, as the first one died.",
+            ("model",),
+            registry=self.registry,
         )
 
     def started(self, model: str) -> None:
