@@ -62,7 +62,7 @@ class Metrics:
             self._stages.labels(model, stage).observe(seconds)
 
     def rejected(self, model: str, reason: str) -> None:
-        """No worker answered: ``model`` is "" where the request names none that exists; ``reason`` is an error's code."""
+        """No worker answered. Args: model: "" where none was found; reason: the code of the error."""
         self._rejections.labels(model, reason).inc()
 
     def retried(self, model: str) -> None:

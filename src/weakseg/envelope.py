@@ -1,4 +1,4 @@
-"""One request between the HTTP front and a worker: a JSON head and the photo's bytes, without base64 or a form's parser.
+"""One request between the HTTP front and a worker: a JSON head and the photo's bytes; no base64, no form to parse.
 
 ``weakseg1`` (8 bytes), the head's length (4 bytes, big endian), the head (UTF-8 JSON), the photo. It exists because
 TorchServe passes on neither query strings nor headers of more than 8 kB.
