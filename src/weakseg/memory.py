@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import cv2
 import torch
 
 _WORDS = (
     "can't allocate memory",  # torch on the CPU
     "bad_alloc",  # ONNX Runtime, pybind11
-    "failed to allocate memory",  # ONNX Runtime's arenas
+    "failed to allocate memory",  # ONNX Runtime's arenas, whose errors have no class in common
+    "(-4:insufficient memory)",  # OpenCV; `cv2.error.code` belongs to the class, and so to whatever error came last
     "out of memory",  # CUDA, by whatever way it comes
 )
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether this is what a lack of memory looks like: nothing is wrong with the request, and later it may be answered.
+    """Whether this is a lack of memory: nothing is wrong with the request, and later it may be answered.
 
     Causes are looked at, too: libraries wrap what others raise.
     """
@@ -22,10 +22,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
     while seen is not None:
         if isinstance(seen, (MemoryError, torch.OutOfMemoryError)):
             return True
-        if isinstance(seen, cv2.error):
-            if getattr(seen, "code", None) == cv2.Error.StsNoMem:
-                return True
-        elif any(words in str(seen).casefold() for words in _WORDS):  # ONNX Runtime's have no common class
+        if any(words in str(seen).casefold() for words in _WORDS):
             return True
         seen = seen.__cause__
     return False
