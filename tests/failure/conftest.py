@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,26 +11,22 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.torchserve import PORTS
 from tests.failure.corpus.entry import MODEL
 from tests.failure.plant import Plant
-from tests.helpers.launcher import Launcher, free_ports, session_members
+from tests.helpers.launcher import ROOT, Launcher, free_ports, session_members
 from tests.helpers.pixel_checkpoints import build_odds_archive
 from weakseg.archive import CONFIG_FILE
 
-HASTY_TIMEOUT_S = 5  # after which TorchServe replaces a worker of `hasty` that does not answer
-TIGHT_QUEUE = 4  # requests that wait for `tight`
+RESPONSE_TIMEOUT_S = 5  # after which TorchServe replaces a worker of `hasty` that does not answer
+QUEUE = 4  # requests that wait for `tight`
+FRONT_TIMEOUT_S = 4  # for the heads and the bodies of slow clients
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents and "plant" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.e2e)
-
-
-@pytest.fixture(scope="session")
-def numbered_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of `OddsNet`. Copy it, do not change it."""
-    return build_odds_archive(tmp_path_factory.mktemp("numbered"), name=MODEL)
 
 
 def write_variant(archive: Path, path: Path, **settings: object) -> Path:
@@ -43,19 +40,38 @@ def write_variant(archive: Path, path: Path, **settings: object) -> Path:
     return path
 
 
+def write_config(path: Path) -> Path:
+    """The quickstart's configuration, but for the front's patience."""
+    text = (ROOT / "config.properties").read_text(encoding="utf-8")
+    for name in ("weakseg_body_timeout_s", "weakseg_header_timeout_s"):
+        text, found = re.subn(rf"^{name}=.*$", f"{name}={FRONT_TIMEOUT_S}", text, flags=re.MULTILINE)
+        assert found == 1, f"config.properties has {found} lines of {name}"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def numbered_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of `OddsNet`. Copy it, do not change it."""
+    return build_odds_archive(tmp_path_factory.mktemp("numbered"), name=MODEL)
+
+
 @pytest.fixture(scope="session")
 def plant(numbered_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """`numbered` with two workers, `hasty` and `tight` with one each; see the constants above."""
     folder = tmp_path_factory.mktemp("failure")
-    launcher = Launcher(folder / "store", folder / "state", free_ports(7))
+    launcher = Launcher(folder / "store", folder / "state", free_ports(len(PORTS)))
     launcher.store.mkdir()
-    write_variant(numbered_archive, launcher.store / f"{MODEL}.mar", minWorkers=2, maxWorkers=2)
-    write_variant(numbered_archive, launcher.store / "hasty.mar", responseTimeout=HASTY_TIMEOUT_S)
-    write_variant(numbered_archive, launcher.store / "tight.mar", jobQueueSize=TIGHT_QUEUE, batchSize=1)
-    started = launcher.run("--detach", "--models", f"{MODEL},hasty,tight")
+    write_variant(numbered_archive, launcher.store / f"{MODEL}.mar")
+    write_variant(numbered_archive, launcher.store / "hasty.mar", responseTimeout=RESPONSE_TIMEOUT_S, batchSize=1)
+    write_variant(numbered_archive, launcher.store / "tight.mar", jobQueueSize=QUEUE, batchSize=1)
+    config = write_config(folder / "config.properties")
+    started = launcher.run("--detach", "--models", f"{MODEL},hasty,tight", "--config", str(config))
     assert started.returncode == 0, started.stdout
     session = json.loads((launcher.state / "instance.json").read_text())["session"]
-    yield Plant(launcher, session, {})
+    running = Plant(launcher, session)
+    running.scale(MODEL, 2)
+    yield running
     stopped = launcher.run("--stop")
     assert stopped.returncode == 0, stopped.stdout
     assert session_members(session) == []

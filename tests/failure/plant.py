@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ class Plant:
 
     launcher: Launcher
     session: int
-    headers: dict[str, str]  # of requests to management
 
     @property
     def port(self) -> int:
@@ -35,7 +35,13 @@ class Plant:
 
     def manage(self, method: str, path: str) -> Reply:
         """Ask the management API: ``/models...``."""
-        return send(method, f"{self.launcher.management_url}{path}", headers=self.headers)
+        return send(method, f"{self.launcher.management_url}{path}")
+
+    def scale(self, model: str, workers: int) -> None:
+        """To exactly so many workers, ready when this returns."""
+        reply = self.manage("PUT", f"/models/{model}?min_worker={workers}&max_worker={workers}&synchronous=true")
+        assert reply.status == 200, reply.body
+        self.wait_for_workers(model, workers)
 
     def describe(self, model: str) -> dict[str, Any]:
         reply = self.manage("GET", f"/models/{model}")
@@ -112,8 +118,6 @@ def read_log(plant: Plant, name: str) -> str:
 
 
 def _session_of(process: psutil.Process) -> int | None:
-    import os
-
     try:
         return os.getsid(process.pid)
     except (ProcessLookupError, PermissionError):
@@ -126,4 +130,4 @@ def _kind_of(process: psutil.Process) -> str:
         return "worker"
     if "org.pytorch.serve.ModelServer" in command:
         return "java"
-    return "front" if "front" in command and "granian" not in command.split()[0] else "other"
+    return "front" if "-m front" in command or "granian" in command else "other"
