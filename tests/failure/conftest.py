@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,11 +41,10 @@ def write_variant(archive: Path, path: Path, **settings: object) -> Path:
 
 def write_config(path: Path) -> Path:
     """The quickstart's configuration, but for the front's patience."""
-    text = (ROOT / "config.properties").read_text(encoding="utf-8")
-    for name in ("weakseg_body_timeout_s", "weakseg_header_timeout_s"):
-        text, found = re.subn(rf"^{name}=.*$", f"{name}={FRONT_TIMEOUT_S}", text, flags=re.MULTILINE)
-        assert found == 1, f"config.properties has {found} lines of {name}"
-    path.write_text(text, encoding="utf-8")
+    patience = {name: FRONT_TIMEOUT_S for name in ("weakseg_body_timeout_s", "weakseg_header_timeout_s")}
+    lines = (ROOT / "config.properties").read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.partition("=")[0].strip() not in patience]
+    path.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in patience.items()), ""]), encoding="utf-8")
     return path
 
 
