@@ -10,7 +10,7 @@ from typing import Any
 
 from front import logs
 from front.catalogue import Catalogue, Version
-from front.errors import ClientGoneError, FrontError, InternalError, WorkerDiedError, WorkerTimeoutError
+from front.errors import ClientGoneError, FrontError, InternalError, LaterError, WorkerDiedError, WorkerTimeoutError
 from front.metrics import Metrics
 from front.replies import Reply, reply_to
 from front.settings import Settings
@@ -109,7 +109,10 @@ class Service:
         raw = await self.upstream.predict(question.model, question.version, body, token)
         fault = find_fault(raw, question.model, question.version, has_workers=bool(version.workers))
         if fault is None:
-            return _reply(raw)
+            reply = _reply(raw)
+            if reply.status == LaterError.status and reply.error:  # memory or time ran out: it may be sent again
+                self.metrics.rejected(question.model, reply.error)
+            return reply
         if isinstance(fault, WorkerDiedError) and 0 < version.response_timeout_s <= time.monotonic() - sent_s:
             raise WorkerTimeoutError(question.model)  # TorchServe ends a worker that takes longer: it might again
         raise fault

@@ -5,7 +5,6 @@ The context is TorchServe's, but nothing of TorchServe is imported here: its han
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -16,7 +15,7 @@ import cv2
 import torch
 
 from weakseg import telemetry
-from weakseg.answer import encode_error
+from weakseg.answer import encode_failure
 from weakseg.archive import open_archive
 from weakseg.card import Method
 from weakseg.describe import describe_model
@@ -26,8 +25,6 @@ from weakseg.pipeline import Pipeline
 from weakseg.runtime import open_runtime
 from weakseg.types import Answer, RawRequest
 from weakseg.wire import read_request
-
-log = logging.getLogger(__name__)
 
 
 class ModelWorker:
@@ -74,9 +71,8 @@ class ModelWorker:
             return read_request(row, headers, explain=headers.get("explain") == "True")
         except RequestError as error:
             return error
-        except Exception:
-            log.exception("a request could not be read")
-            return encode_error(None)
+        except Exception as error:
+            return encode_failure(error)
 
 
 def _set_telemetry(

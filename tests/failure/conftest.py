@@ -41,7 +41,7 @@ def write_variant(archive: Path, path: Path, **settings: object) -> Path:
 
 def write_config(path: Path) -> Path:
     """The quickstart's configuration, but for the front's patience."""
-    patience = {name: FRONT_TIMEOUT_S for name in ("weakseg_body_timeout_s", "weakseg_header_timeout_s")}
+    patience = dict.fromkeys(("weakseg_body_timeout_s", "weakseg_header_timeout_s"), FRONT_TIMEOUT_S)
     lines = (ROOT / "config.properties").read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if line.partition("=")[0].strip() not in patience]
     path.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in patience.items()), ""]), encoding="utf-8")
