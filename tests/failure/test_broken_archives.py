@@ -47,7 +47,7 @@ def register_beside_load(plant: Plant, name: str) -> int:
     """The status that management answers; the load beside it is answered whole."""
     with CountingLoad(plant.url(MODEL), 150, prefix=f"beside-{name}") as load:
         load.wait_for(20)
-        reply = plant.manage("POST", f"/models?url={name}.mar&initial_workers=1")
+        reply = plant.manage("POST", f"/models?url={name}.mar&model_name={name}&initial_workers=1")
     books = load.books()
     books.check_each_answered_once(150)
     assert books.statuses == {200: 150}
