@@ -7,13 +7,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from front.catalogue import Catalogue, Model, Version
 
+_ABOUT = ("method", "network", "runtime", "device", "demonstration")  # of a model's card; "" until a worker was asked
 _LOOK_S = 2.0  # for which a scrape waits for TorchServe to say how its queues are
 log = logging.getLogger(__name__)
 
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class DeathWatch:
     """Tells dead workers from dismissed ones.
 
-    TorchServe takes a worker that is scaled down off its list at once; one that died stays there under its id, first not
-    ready, then with another process.
+    TorchServe takes a worker that is scaled down off its list at once; one that died stays there under its id, first
+    not ready, then with another process.
 
     Args:
         died: Is called with the model's name, once per death.
@@ -64,10 +64,20 @@ class WorkerCollector(Collector):
         self._look()
         models = self._catalogue.snapshot()
         yield from _tell_workers(models)
-        yield _tell_models(models, self._catalogue.cards())
+        yield self._tell_models(models)
         up = GaugeMetricFamily("weakseg_torchserve_up", "Whether TorchServe's management API answered the last look.")
         up.add_metric((), float(self._catalogue.is_reachable))
         yield up
+
+    def _tell_models(self, models: Mapping[str, Model]) -> Metric:
+        labels = ("model", "version", "default", *_ABOUT)
+        told = GaugeMetricFamily("weakseg_model_info", "A version of a model that is served.", labels=labels)
+        for version in _versions(models):
+            card = self._catalogue.card(version) or {}
+            default = models[version.model].default == version.name
+            about = [_text(card.get(name, "")) for name in _ABOUT]
+            told.add_metric((version.model, version.name, _text(default), *about), 1)
+        return told
 
     def _look(self) -> None:
         try:
@@ -100,19 +110,8 @@ def _tell_workers(models: Mapping[str, Model]) -> Iterator[Metric]:
     yield from (workers, queue, room)
 
 
-def _tell_models(models: Mapping[str, Model], cards: Mapping[tuple[str, str], Mapping[str, Any]]) -> Metric:
-    labels = ("model", "version", "default", "method", "network", "runtime", "device", "demonstration")
-    told = GaugeMetricFamily("weakseg_model_info", "A version of a model that is served.", labels=labels)
-    for version in _versions(models):
-        card = cards.get((version.model, version.name), {})
-        default = models[version.model].default == version.name
-        facts = [_text(card.get(name)) for name in ("method", "network", "runtime", "device", "demonstration")]
-        told.add_metric((version.model, version.name, _text(default), *facts), 1)
-    return told
-
-
-def _text(fact: Any) -> str:
-    return "" if fact is None else str(fact).lower() if isinstance(fact, bool) else str(fact)
+def _text(fact: object) -> str:
+    return str(fact).lower() if isinstance(fact, bool) else str(fact)
 
 
 def _versions(models: Mapping[str, Model]) -> Iterator[Version]:
