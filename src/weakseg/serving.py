@@ -6,6 +6,7 @@ The context is TorchServe's, but nothing of TorchServe is imported here: its han
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any, ClassVar
 import cv2
 import torch
 
+from weakseg import telemetry
 from weakseg.answer import encode_error
 from weakseg.archive import open_archive
 from weakseg.card import Method
 from weakseg.describe import describe_model
+from weakseg.envelope import is_envelope, unpack
 from weakseg.errors import ModelError, RequestError
 from weakseg.pipeline import Pipeline
 from weakseg.runtime import open_runtime
@@ -50,12 +53,14 @@ class ModelWorker:
 
     def handle(self, rows: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
         """Answer a batch; status, content type and headers go to the context, by index."""
+        arrived_s = time.monotonic()
         read = [self._read(row, index, context) for index, row in enumerate(rows)]
         waiting = [item for item in read if not isinstance(item, Answer)]
         made = iter(self._pipeline.answer(waiting))
         answers = [item if isinstance(item, Answer) else next(made) for item in read]
         for index, answer in enumerate(answers):
             _set_head(answer, index, context)
+        _set_telemetry(read, answers, arrived_s, context)
         return [answer.body for answer in answers]
 
     def _read(self, row: Mapping[str, Any], index: int, context: Any) -> RawRequest | RequestError | Answer:
@@ -64,12 +69,32 @@ class ModelWorker:
         try:
             if headers.get("describe") == "True":  # GET /models/NAME?customized=true
                 return describe_model(self._pipeline.card, self._pipeline.runtime)
+            if is_envelope(headers):
+                return _open_envelope(row)
             return read_request(row, headers, explain=headers.get("explain") == "True")
         except RequestError as error:
             return error
         except Exception:
             log.exception("a request could not be read")
             return encode_error(None)
+
+
+def _set_telemetry(
+    read: Sequence[RawRequest | RequestError | Answer], answers: Sequence[Answer], arrived_s: float, context: Any
+) -> None:
+    """What the front is told of its requests; the batch's size only once."""
+    batch_size: int | None = len(read)
+    for index, (request, answer) in enumerate(zip(read, answers, strict=True)):
+        if isinstance(request, RawRequest) and request.sent_s is not None and answer.telemetry is not None:
+            told = answer.telemetry.in_batch(arrived_s - request.sent_s, batch_size)
+            context.set_response_header(index, telemetry.HEADER, told.to_header())
+            batch_size = None
+
+
+def _open_envelope(row: Mapping[str, Any]) -> RawRequest:
+    """What the HTTP front sent."""
+    head, image = unpack(row.get("body") or row.get("data") or b"")
+    return RawRequest(image, head.options, head.accept, head.explain, head.request_id, head.sent_s)
 
 
 def _set_head(answer: Answer, index: int, context: Any) -> None:

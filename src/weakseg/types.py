@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.sampling import resample
+from weakseg.telemetry import Telemetry
 
 Rgb: TypeAlias = NDArray[np.uint8]  # (H, W, 3) in [0, 255], upright
 LabelMap: TypeAlias = NDArray[np.uint8]  # (H, W), 0 = background, else the value of a segment of the answer
@@ -195,12 +196,16 @@ class RawRequest:
         options: Option name (lower case, underscores) to the value as sent: text, number or list.
         accept: The Accept header, or None.
         explain: True for the explanations endpoint (the heat map unless a format is asked for).
+        request_id: What the log calls it; "" where nobody named it.
+        sent_s: ``time.monotonic()`` when the HTTP front sent it to the worker; None where there is no front.
     """
 
     image: bytes | None
     options: Mapping[str, Any] = field(default_factory=dict)
     accept: str | None = None
     explain: bool = False
+    request_id: str = ""
+    sent_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +216,4 @@ class Answer:
     content_type: str
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    telemetry: Telemetry | None = None  # for the server's metrics, not for the caller
