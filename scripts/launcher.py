@@ -1,11 +1,13 @@
-"""The steps of ./scripts/serve, once its environment is there: archives, TorchServe, a curl line."""
+"""The steps of ./scripts/serve, once its environment is there: archives, the service, a curl line."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 import shlex
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,8 +31,17 @@ CAT, PORTRAIT = "chelsea.png", "astronaut.png"  # of scikit-image
 SAMPLES = {"hair": PORTRAIT}  # of models that know no cats
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+
+class LenientConsole(Console):
+    """A console whose reader may go away, as in ``./scripts/serve --detach | head``: rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console(highlight=False, soft_wrap=True)
+console = LenientConsole(highlight=False, soft_wrap=True)
 
 
 class Interrupted(Exception):
@@ -69,19 +80,23 @@ def serve(
         typer.Option(
             min=1,
             max=65536 - len(PORTS),
-            help="Inference port; management is the next one, then metrics and two for gRPC.",
+            help="Where callers ask; six more follow: management, metrics, two for gRPC, two of TorchServe's own.",
         ),
     ] = 8080,
     store: Annotated[Path, typer.Option(file_okay=False, help="Folder of the archives.")] = ROOT / "model_store",
     state: Annotated[Path, typer.Option(file_okay=False, help="Folder for logs and notes; one service each.")] = STATE,
-    config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="TorchServe's configuration.")] = CONFIG,
-    show_logs: Annotated[bool, typer.Option("--show-logs", help="TorchServe's log on the console, too.")] = False,
+    config: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Configuration of TorchServe and of the front.")
+    ] = CONFIG,
+    show_logs: Annotated[
+        bool, typer.Option("--show-logs", help="Logs of requests and of TorchServe on the console, too.")
+    ] = False,
     build_only: Annotated[bool, typer.Option("--build-only", help="Build the archives, start nothing.")] = False,
     no_demo: Annotated[
         bool, typer.Option("--no-demo", help="Without ImageNet weights fail, instead of making a demonstration model.")
     ] = False,
 ) -> None:
-    """Serve weakseg's models with TorchServe on 127.0.0.1.
+    """Serve weakseg's models on 127.0.0.1: TorchServe, and an HTTP front before it.
 
     The first start builds what is missing: the environment, the weights, the archive. Later starts reuse it. Without
     --detach the service runs until Ctrl-C.
@@ -128,7 +143,7 @@ def run_service(wanted: Wanted, trained: Trained | None = None, *, detach: bool,
                 return
             torchserve.check_ports(wanted.port)  # before minutes of building
             cards = build_archives(wanted, trained, demo=demo)
-            say(f"TorchServe starts; its logs: {escape(str(wanted.state / 'logs'))}")
+            say(f"The service starts; its logs: {escape(str(wanted.state / 'logs'))}")
             instance = torchserve.start(wanted)
             cleanup.callback(_stop, instance)
             torchserve.wait_until_ready(instance, say)
@@ -203,13 +218,13 @@ def _follow(instance: Instance) -> None:
             time.sleep(1)
     except Interrupted:
         return
-    raise ServiceError(f"TorchServe ended by itself.\n{torchserve.log_tail(instance.state)}")
+    raise ServiceError(f"The service ended by itself.\n{torchserve.log_tail(instance.state)}")
 
 
 def _stop(instance: Instance) -> None:
-    for number in SIGNALS:  # a second Ctrl-C must not leave half of it behind; this takes 20 s at most
+    for number in SIGNALS:  # a second Ctrl-C must not leave half of it behind; this ends
         signal.signal(number, signal.SIG_IGN)
-    say("TorchServe and its workers stop")
+    say("Stopping: what is under way is answered first")
     torchserve.stop(instance)
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import psutil
 
+from scripts.instance import PORTS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def free_ports(count: int = 5) -> int:
+def free_ports(count: int = len(PORTS)) -> int:
     """The first of ``count`` free ports in a row."""
     for first in range(21_000 + os.getpid() % 5_000, 32_000, count):
         sockets = [socket.socket() for _ in range(count)]
