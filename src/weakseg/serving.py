@@ -19,6 +19,7 @@ from weakseg.answer import encode_error
 from weakseg.archive import THREADS_VARIABLE, open_archive
 from weakseg.card import Method, ModelCard
 from weakseg.describe import describe_model
+from weakseg.envelope import is_envelope, unpack
 from weakseg.errors import ModelError, RequestError
 from weakseg.pipeline import Pipeline
 from weakseg.runtime import open_runtime
@@ -68,6 +69,8 @@ class ModelWorker:
         try:
             if headers.get("describe") == "True":  # GET /models/NAME?customized=true
                 return describe_model(self._pipeline.card, self._pipeline.runtime)
+            if is_envelope(headers):
+                return _open_envelope(row)
             return read_request(row, headers, explain=headers.get("explain") == "True")
         except RequestError as error:
             return error
@@ -80,6 +83,12 @@ def _with_threads(card: ModelCard, environment: Mapping[str, str]) -> ModelCard:
     """The card, with as many threads as the launcher found cores for, where it says so."""
     threads = environment.get(THREADS_VARIABLE)
     return card if threads is None else card.model_copy(update={"threads": int(threads)})
+
+
+def _open_envelope(row: Mapping[str, Any]) -> RawRequest:
+    """What the HTTP front sent."""
+    head, image = unpack(row.get("body") or row.get("data") or b"")
+    return RawRequest(image, head.options, head.accept, head.explain, head.request_id, head.sent_s)
 
 
 def _set_head(answer: Answer, index: int, context: Any) -> None:
