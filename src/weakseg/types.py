@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.sampling import resample
+from weakseg.telemetry import Telemetry
 
 Rgb: TypeAlias = NDArray[np.uint8]  # (H, W, 3) in [0, 255], upright
 LabelMap: TypeAlias = NDArray[np.uint8]  # (H, W), 0 = background, else the value of a segment of the answer
@@ -214,3 +215,4 @@ class Answer:
     content_type: str
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    telemetry: Telemetry | None = None  # for the server's metrics, not for the caller
