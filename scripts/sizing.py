@@ -1,8 +1,8 @@
 """How many workers, batches and threads a machine is given: pure functions of the machine and the models.
 
-On a CPU workers x threads of all models together never exceed the cores (one worker each at least). On a GPU a model has a
-worker per GPU, which takes larger batches, and waits for them a little; the cores are shared out as threads, since
-refinement runs there. ``--workers`` decides where it is given.
+On a CPU workers x threads of all models together never exceed the cores (one worker each at least). On a GPU a model
+has a worker per GPU, which takes larger batches, and waits for them a little; the cores are shared out as threads,
+since refinement runs there. ``--workers`` decides where it is given.
 """
 
 from __future__ import annotations

@@ -60,9 +60,8 @@ class Launcher:
         command = [sys.executable, "-m", "scripts.launcher", *arguments, "--state", str(self.state)]
         if "--stop" not in arguments:
             command += ["--store", str(self.store), "--port", str(self.port)]
-        environment = (
-            os.environ | dict(self.environment) | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "COLUMNS": "1000"}
-        )
+        path = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = os.environ | dict(self.environment) | {"PYTHONPATH": path, "COLUMNS": "1000"}
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

@@ -56,10 +56,10 @@ def test_seven_ports_in_a_row_and_nothing_else_changes() -> None:
         "weakseg_address=http://127.0.0.1:9000",
         "management_address=http://127.0.0.1:9001",
         "weakseg_metrics_address=http://127.0.0.1:9002",
-        "inference_address=http://127.0.0.1:9005",
-        "metrics_address=http://127.0.0.1:9006",
         "grpc_inference_port=9003",
         "grpc_management_port=9004",
+        "inference_address=http://127.0.0.1:9005",
+        "metrics_address=http://127.0.0.1:9006",
     ]
     assert derive(template, 8080, {}) == template
     assert sorted(PORTS.values()) == list(range(len(PORTS)))
