@@ -22,6 +22,7 @@ from front.kserve_errors import word
 from front.metrics import Metrics
 from front.service import Service
 from front.settings import Settings
+from front.token_list import TokenList
 from front.tokens import Tokens
 from front.upstream import Upstream
 from weakseg import __version__
@@ -42,7 +43,8 @@ def create_app(settings: Settings, lines: logs.Log | None = None) -> FastAPI:
     state.settings = settings
     state.metrics = Metrics()
     state.intake = Intake(settings)
-    state.tokens = Tokens(settings.key_file)
+    callers = TokenList(settings.token_file) if settings.token_file else None
+    state.tokens = Tokens(settings.key_file, callers)
     app.add_middleware(Gate, intake=state.intake, tokens=state.tokens, lines=lines or logs.Log())
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.router.routes += predictions.routes()

@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from scripts import archives, torchserve
 from scripts.archives import Trained
+from scripts.store import stored_cards, stored_models
 from scripts.torchserve import PORTS, ROOT, STATE, Instance, ServiceError, Wanted
 from weakseg.archive import open_archive
 from weakseg.card import ModelCard
@@ -45,7 +46,7 @@ def serve(
         str | None,
         typer.Option(
             help="Models to serve, with commas: archives of the store by name.",
-            show_default=",".join(archives.default_models()),
+            show_default=f"{','.join(archives.default_models())}; with --no-build all of the store",
         ),
     ] = None,
     checkpoint: Annotated[
@@ -77,6 +78,9 @@ def serve(
     config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="TorchServe's configuration.")] = CONFIG,
     show_logs: Annotated[bool, typer.Option("--show-logs", help="TorchServe's log on the console, too.")] = False,
     build_only: Annotated[bool, typer.Option("--build-only", help="Build the archives, start nothing.")] = False,
+    no_build: Annotated[
+        bool, typer.Option("--no-build", help="Serve the store's archives as they are: nothing is built or downloaded.")
+    ] = False,
     no_demo: Annotated[
         bool, typer.Option("--no-demo", help="Without ImageNet weights fail, instead of making a demonstration model.")
     ] = False,
@@ -88,20 +92,22 @@ def serve(
     """
     if method and not checkpoint:
         raise typer.BadParameter("--method belongs to --checkpoint; archives have theirs.")
+    if no_build and (checkpoint or build_only):
+        raise typer.BadParameter("--no-build goes with neither --checkpoint nor --build-only.")
     try:
         with _signals_raise():
             trained = None
             if checkpoint and not stop:
                 trained = archives.read_checkpoint(checkpoint, _report, method=method)
                 models = trained.name
-            names = tuple(name.strip() for name in models.split(",")) if models else archives.default_models()
+            names = _names(models, store.resolve(), no_build=no_build and not stop)
             wanted = Wanted(names, port, store.resolve(), state.resolve(), config.resolve(), show_logs)
             if stop:
                 stop_service(wanted.state)
             elif build_only:
                 build_archives(wanted, trained, demo=not no_demo)
             else:
-                run_service(wanted, trained, detach=detach, demo=not no_demo)
+                run_service(wanted, trained, detach=detach, demo=not no_demo, build=not no_build)
     except (ServiceError, WeaksegError) as error:
         say(f"[bold red]Failed:[/] {escape(str(error))}")
         raise typer.Exit(1) from error
@@ -110,8 +116,10 @@ def serve(
         raise typer.Exit(130) from error
 
 
-def run_service(wanted: Wanted, trained: Trained | None = None, *, detach: bool, demo: bool) -> None:
-    """Build, start and wait; without ``detach`` until a signal comes.
+def run_service(
+    wanted: Wanted, trained: Trained | None = None, *, detach: bool, demo: bool, build: bool = True
+) -> None:
+    """Build, start and wait; without ``detach`` until a signal comes. Without ``build`` archives are taken as they are.
 
     Raises:
         ServiceError, ModelError: it could not be started; nothing is left running.
@@ -127,7 +135,10 @@ def run_service(wanted: Wanted, trained: Trained | None = None, *, detach: bool,
                 _show_usage(running, [open_archive(running.store / f"{name}.mar").card for name in running.models])
                 return
             torchserve.check_ports(wanted.port)  # before minutes of building
-            cards = build_archives(wanted, trained, demo=demo)
+            if build:
+                cards = build_archives(wanted, trained, demo=demo)
+            else:
+                cards = stored_cards(wanted.models, wanted.store, demo=demo)
             say(f"TorchServe starts; its logs: {escape(str(wanted.state / 'logs'))}")
             instance = torchserve.start(wanted)
             cleanup.callback(_stop, instance)
@@ -144,6 +155,12 @@ def build_archives(wanted: Wanted, trained: Trained | None = None, *, demo: bool
     if trained:
         archives.ensure_trained(trained, wanted.store, _report)
     return [archives.ensure_archive(name, wanted.store, _report, demo=demo) for name in wanted.models]
+
+
+def _names(models: str | None, store: Path, *, no_build: bool) -> tuple[str, ...]:
+    if models:
+        return tuple(name.strip() for name in models.split(","))
+    return stored_models(store) if no_build else archives.default_models()
 
 
 def _report(line: str) -> None:
