@@ -20,6 +20,7 @@ from front.errors import InternalError, NotAllowedError, NotFoundError
 from front.gate import Gate
 from front.kserve_errors import word
 from front.metrics import Metrics
+from front.observation import observe_workers, register_collectors
 from front.service import Service
 from front.settings import Settings
 from front.token_list import TokenList
@@ -45,7 +46,7 @@ def create_app(settings: Settings, lines: logs.Log | None = None) -> FastAPI:
     state.intake = Intake(settings)
     callers = TokenList(settings.token_file) if settings.token_file else None
     state.tokens = Tokens(settings.key_file, callers)
-    app.add_middleware(Gate, intake=state.intake, tokens=state.tokens, lines=lines or logs.Log())
+    app.add_middleware(Gate, intake=state.intake, tokens=state.tokens, lines=lines or logs.Log(), metrics=state.metrics)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.router.routes += predictions.routes()
     for router in (health.router, kserve_v1.router, kserve_v2.router):
@@ -60,8 +61,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         upstream = Upstream(state.settings)
         stack.push_async_callback(upstream.close)
-        catalogue = Catalogue(upstream, lambda: state.tokens.key("management"))
+        catalogue = Catalogue(upstream, lambda: state.tokens.key("management"), observe_workers(state.metrics))
         stack.push_async_callback(catalogue.close)
+        register_collectors(state.metrics.registry, catalogue, state.intake)
         state.service = Service(state.settings, upstream, catalogue, state.metrics)
         followed = asyncio.create_task(catalogue.follow())
         stack.callback(followed.cancel)
