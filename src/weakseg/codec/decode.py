@@ -91,7 +91,7 @@ def decode_photo(data: bytes, limits: Limits = Limits(), *, least_px: int | None
         TruncatedImageError: The right header, but data that is cut off or damaged, or a variant unknown to Pillow.
         MemoryError: There is too little for so many pixels.
     """
-    _check_bytes(data, limits)
+    check_bytes(data, limits)
     found = recognise_format(data)
     try:
         with Image.open(io.BytesIO(data), formats=[found]) as image:
@@ -118,7 +118,7 @@ def decode_photo(data: bytes, limits: Limits = Limits(), *, least_px: int | None
         ) from error
 
 
-def _check_bytes(data: bytes, limits: Limits) -> None:
+def check_bytes(data: bytes, limits: Limits) -> None:
     if not data:
         raise MissingImageError(
             "There is no picture in the request.",
