@@ -236,6 +236,7 @@ def _describe(segmentation: Segmentation) -> dict[str, Any]:
                 "label": segment.label,
                 "index": segment.index,
                 "value": segment.value,
+                "category_id": segment.category_id,
                 "score": _rounded(segment.score),
                 "area_px": area,
                 "area_fraction": round(area / mask.size, 6),

@@ -165,6 +165,7 @@ class Segment:
     index: int  # label index in [0, L); -1 for the object of naked GrabCut
     score: float | None  # None when the network was not asked (naked GrabCut)
     value: int  # 1 ... K; of a network that learned masks: index + 1, whatever was asked for
+    category_id: int = 1  # the label's number in data sets, whatever was asked for: see `Vocabulary.category_id`
 
 
 @dataclass(frozen=True, slots=True)

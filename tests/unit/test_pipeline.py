@@ -84,8 +84,8 @@ def test_a_mask_by_hand(pipeline: Pipeline) -> None:
 def test_auto_takes_the_best_label_and_those_above_the_tag_threshold(pipeline: Pipeline) -> None:
     (answer,) = ask(pipeline, {"format": "json"})
     document = json.loads(answer.body)
-    assert [(s["label"], s["index"], s["value"]) for s in document["segments"]] == [
-        ("cat", 6, 1), ("table lamp", 5, 2),
+    assert [(s["label"], s["index"], s["value"], s["category_id"]) for s in document["segments"]] == [
+        ("cat", 6, 1, 1), ("table lamp", 5, 2, 8),
     ]  # fmt: skip
     assert [entry["label"] for entry in document["scores"]] == ["cat", "table lamp", "dog", "crane", "crane"]
 
