@@ -135,9 +135,7 @@ def test_torchserve_never_there(torchserve: FakeTorchServe, tmp_path: Path) -> N
         assert send("GET", f"{front.url}/models").json["error"]["code"] == "unavailable"
 
 
-@pytest.mark.parametrize(
-    "model", ["nothing", "..%2f..%2fetc", "%00", "a" * 5000, "weakseg;x", "%C3%A4"]
-)
+@pytest.mark.parametrize("model", ["nothing", "..%2f..%2fetc", "%00", "a" * 5000, "weakseg;x", "%C3%A4"])
 def test_names_that_are_no_models_never_reach_torchserve(front: Front, torchserve: FakeTorchServe, model: str) -> None:
     reply = post(f"{front.url}/predictions/{model}", b"picture")
     assert reply.status == 404
