@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,11 @@ class Head:
     explain: bool = False
     request_id: str = ""
     sent_s: float = 0.0
+
+
+def is_envelope(headers: Mapping[str, str]) -> bool:
+    """Whether a request's headers (names in any case) announce one."""
+    return any(name.casefold() == "content-type" and value == MEDIA_TYPE for name, value in headers.items())
 
 
 def pack(head: Head, image: bytes | None) -> bytes:

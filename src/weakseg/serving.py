@@ -18,6 +18,7 @@ from weakseg.answer import encode_error
 from weakseg.archive import open_archive
 from weakseg.card import Method
 from weakseg.describe import describe_model
+from weakseg.envelope import is_envelope, unpack
 from weakseg.errors import ModelError, RequestError
 from weakseg.pipeline import Pipeline
 from weakseg.runtime import open_runtime
@@ -64,12 +65,20 @@ class ModelWorker:
         try:
             if headers.get("describe") == "True":  # GET /models/NAME?customized=true
                 return describe_model(self._pipeline.card, self._pipeline.runtime)
+            if is_envelope(headers):
+                return _open_envelope(row)
             return read_request(row, headers, explain=headers.get("explain") == "True")
         except RequestError as error:
             return error
         except Exception:
             log.exception("a request could not be read")
             return encode_error(None)
+
+
+def _open_envelope(row: Mapping[str, Any]) -> RawRequest:
+    """What the HTTP front sent."""
+    head, image = unpack(row.get("body") or row.get("data") or b"")
+    return RawRequest(image, head.options, head.accept, head.explain, head.request_id, head.sent_s)
 
 
 def _set_head(answer: Answer, index: int, context: Any) -> None:

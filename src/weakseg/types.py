@@ -194,12 +194,16 @@ class RawRequest:
         options: Option name (lower case, underscores) to the value as sent: text, number or list.
         accept: The Accept header, or None.
         explain: True for the explanations endpoint (the heat map unless a format is asked for).
+        request_id: What the log calls it; "" where nobody named it.
+        sent_s: ``time.monotonic()`` when the HTTP front sent it to the worker; None where there is no front.
     """
 
     image: bytes | None
     options: Mapping[str, Any] = field(default_factory=dict)
     accept: str | None = None
     explain: bool = False
+    request_id: str = ""
+    sent_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,22 +18,29 @@ _IMAGE_FIELD = "image"
 _BLANKS = re.compile(r"\s+")
 
 
-def read_request(fields: Mapping[str, Any], headers: Mapping[str, str], *, explain: bool = False) -> RawRequest:
+def read_request(
+    fields: Mapping[str, Any],
+    headers: Mapping[str, str],
+    *,
+    query: Mapping[str, str] | None = None,
+    explain: bool = False,
+) -> RawRequest:
     """Find the image and the options in one request.
 
-    Options in the body win over ``X-Weakseg-<Option>`` headers.
+    Options in the body win over those of the query string, and these over ``X-Weakseg-<Option>`` headers.
 
     Args:
         fields: Form fields to bytes or text; or a single ``body`` (or ``data``): the raw body as bytes, or a dict where
             it was JSON and is parsed already.
         headers: Header names in any case to values.
+        query: The query string's names to values.
         explain: The request came to the explanations endpoint.
     Raises:
         MalformedBodyError: JSON that is no object, base64 or text that cannot be decoded.
     """
     lower = {name.casefold(): value for name, value in headers.items()}
     options: dict[str, Any] = {
-        _option_name(name.removeprefix(HEADER_PREFIX)): value
+        option_name(name.removeprefix(HEADER_PREFIX)): value
         for name, value in lower.items()
         if name.startswith(HEADER_PREFIX)
     }
@@ -45,11 +52,13 @@ def read_request(fields: Mapping[str, Any], headers: Mapping[str, str], *, expla
         image, sent = _read_json(body)
     else:
         image, sent = _as_bytes(body), {}
-    options |= {_option_name(name): value for name, value in sent.items()}
+    options |= {option_name(name): value for name, value in (query or {}).items()}
+    options |= {option_name(name): value for name, value in sent.items()}
     return RawRequest(image, options, lower.get("accept"), explain)
 
 
-def _option_name(name: str) -> str:
+def option_name(name: str) -> str:
+    """The name of an option, however a caller spells it: lower case, underscores."""
     return name.strip().casefold().replace("-", "_")
 
 
@@ -93,6 +102,6 @@ def _as_text(name: str, value: Any) -> Any:
     except UnicodeDecodeError as error:
         raise MalformedBodyError(
             "the field is not UTF-8 text.",
-            field=_option_name(name)[:80],
+            field=option_name(name)[:80],
             remedy="Send options as text, and the picture in field 'image'.",
         ) from error

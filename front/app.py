@@ -1,0 +1,86 @@
+"""The ASGI application: routes, what they share, and what runs beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import start_http_server
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from front import health, logs, predictions
+from front.bodies import Intake
+from front.catalogue import Catalogue
+from front.errors import InternalError, NotAllowedError, NotFoundError
+from front.gate import Gate
+from front.metrics import Metrics
+from front.replies import reply_to
+from front.service import Service
+from front.settings import Settings
+from front.tokens import Tokens
+from front.upstream import Upstream
+from weakseg import __version__
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, lines: logs.Log | None = None) -> FastAPI:
+    """The whole front; it reaches for TorchServe once its lifespan begins.
+
+    Args:
+        lines: Where requests are logged; None: on stdout.
+    """
+    app = FastAPI(
+        title="weakseg", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan, redirect_slashes=False
+    )
+    state = app.state
+    state.settings = settings
+    state.metrics = Metrics()
+    state.intake = Intake(settings)
+    state.tokens = Tokens(settings.key_file)
+    app.add_middleware(Gate, intake=state.intake, tokens=state.tokens, lines=lines or logs.Log())
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.router.routes += predictions.routes()
+    app.include_router(health.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """TorchServe's connections, the catalogue's looks, and the port for Prometheus."""
+    state = app.state
+    async with AsyncExitStack() as stack:
+        upstream = Upstream(state.settings)
+        stack.push_async_callback(upstream.close)
+        catalogue = Catalogue(upstream, lambda: state.tokens.key("management"))
+        stack.push_async_callback(catalogue.close)
+        state.service = Service(state.settings, upstream, catalogue, state.metrics)
+        followed = asyncio.create_task(catalogue.follow())
+        stack.callback(followed.cancel)
+        address = state.settings.metrics_address
+        server, thread = start_http_server(address.port, address.host, state.metrics.registry)
+        stack.callback(thread.join)
+        stack.callback(server.shutdown)
+        stack.callback(server.server_close)
+        yield
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    """404 and 405 of the framework's own."""
+    assert isinstance(error, HTTPException)
+    fault: NotFoundError | NotAllowedError | InternalError = InternalError()
+    if error.status_code == 404:
+        fault = NotFoundError(request.url.path)
+    elif error.status_code == 405:
+        fault = NotAllowedError(request.method, (error.headers or {}).get("Allow", "see /openapi.json"))
+    reply = reply_to(fault)
+    logs.current().error = reply.error
+    response = reply.response()
+    if error.headers:
+        response.headers.update(error.headers)
+    return response

@@ -1,0 +1,219 @@
+"""Which models TorchServe has, in which versions, with which workers: asked of its management API, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from front.errors import UnavailableError, UnknownModelError, UnknownVersionError
+from front.upstream import Upstream
+
+POLL_S = 5.0
+_POLL_UNREADY_S = 1.0  # while something is not as it should be
+_LEAST_S = 0.25  # between two looks, however many ask for models that are not there
+_PAGE = 100  # models that the management API lists at once
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker process."""
+
+    id: str
+    pid: int
+    ready: bool
+    gpu: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of one model, as TorchServe sees it."""
+
+    model: str
+    name: str
+    archive: str
+    workers: tuple[Worker, ...]
+    min_workers: int
+    max_workers: int
+    batch_size: int
+    response_timeout_s: float
+
+    @property
+    def ready_workers(self) -> int:
+        return sum(worker.ready for worker in self.workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model: its versions by name, and which of them answers where none is asked for."""
+
+    default: str
+    versions: dict[str, Version] = field(default_factory=dict)
+
+
+class Catalogue:
+    """What there was at the last look.
+
+    Args:
+        management_key: The key of TorchServe's management API, or None.
+    """
+
+    def __init__(self, upstream: Upstream, management_key: Callable[[], str | None]) -> None:
+        self._upstream = upstream
+        self._management_key = management_key
+        self._models: dict[str, Model] = {}
+        self._cards: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}  # with the archive that it is of
+        self._looked: float | None = None  # when the last look that succeeded began
+        self._began = -_LEAST_S  # when the last look began
+        self._next: asyncio.Task[None] | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether TorchServe was ever seen."""
+        return self._looked is not None
+
+    def models(self) -> tuple[str, ...]:
+        return tuple(self._models)
+
+    def default_version(self, model: str) -> str:
+        """Raises UnknownModelError."""
+        return self._model(model).default
+
+    def versions(self, model: str) -> tuple[str, ...]:
+        """Raises UnknownModelError."""
+        return tuple(self._model(model).versions)
+
+    def version(self, model: str, version: str | None = None) -> Version:
+        """One version; the default one where none is named.
+
+        Raises:
+            UnknownModelError, UnknownVersionError: it was not there at the last look.
+        """
+        found = self._model(model)
+        name = found.default if version is None else version
+        if name not in found.versions:
+            raise UnknownVersionError(model, name, tuple(found.versions))
+        return found.versions[name]
+
+    def workers(self, model: str, version: str | None = None) -> tuple[Worker, ...]:
+        """As `version`."""
+        return self.version(model, version).workers
+
+    async def find(self, model: str, version: str | None) -> Version:
+        """As `version`, but what was not there at the last look is looked for again.
+
+        Raises:
+            UnknownModelError, UnknownVersionError: there is no such thing.
+            UnavailableError: TorchServe was never seen, and cannot be reached.
+        """
+        try:
+            return self.version(model, version)
+        except (UnknownModelError, UnknownVersionError):
+            await self.refresh()
+        if not self.is_loaded:
+            raise UnavailableError(model)
+        return self.version(model, version)
+
+    async def describe(self, model: str, version: str | None = None) -> dict[str, Any]:
+        """What a worker says of its model (`weakseg.describe`); asked once per archive.
+
+        Raises:
+            UnknownModelError, UnknownVersionError: there is no such thing.
+            UnavailableError: no worker answered.
+        """
+        found = await self.find(model, version)
+        key = (model, found.name)
+        cached = self._cards.get(key)
+        if cached is not None and cached[0] == found.archive:
+            return cached[1]
+        if not found.ready_workers:
+            raise UnavailableError(model)
+        path = f"/models/{quote(model, safe='')}/{quote(found.name, safe='')}?customized=true"
+        (document,) = await self._upstream.manage(path, self._management_key(), timeout_s=60)
+        card = document.get("customizedMetadata")
+        if not isinstance(card, dict):
+            raise UnavailableError(model)
+        self._cards[key] = (found.archive, card)
+        return card
+
+    async def refresh(self) -> None:
+        """A look that begins after this call. Those who wait for one share it."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._look_soon())
+        await asyncio.shield(self._next)
+
+    async def follow(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(POLL_S if self._is_ready() else _POLL_UNREADY_S)
+
+    async def close(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+
+    async def _look_soon(self) -> None:
+        await asyncio.sleep(max(0.0, self._began + _LEAST_S - time.monotonic()))
+        self._next = None  # who comes from here on waits for the next one
+        self._began = began = time.monotonic()
+        try:
+            self._models = await self._look()
+            self._looked = began
+        except UnavailableError:
+            if self.is_loaded:
+                log.warning("the management API cannot be reached; models stay as they were")
+
+    async def _look(self) -> dict[str, Model]:
+        names: list[str] = []
+        token: str | None = "0"
+        while token is not None:
+            page = await self._upstream.manage(f"/models?limit={_PAGE}&next_page_token={token}", self._management_key())
+            names += [entry["modelName"] for entry in page["models"]]
+            token = page.get("nextPageToken")
+        found = {}
+        for name in names:
+            try:
+                found[name] = await self._look_at(name)
+            except UnavailableError:  # it went away in between
+                continue
+        gone = [key for key in self._cards if key[0] not in found or key[1] not in found[key[0]].versions]
+        for key in gone:
+            del self._cards[key]
+        return found
+
+    async def _look_at(self, model: str) -> Model:
+        path = f"/models/{quote(model, safe='')}"
+        (default,) = await self._upstream.manage(path, self._management_key())
+        every = await self._upstream.manage(f"{path}/all", self._management_key())
+        return Model(default["modelVersion"], {entry["modelVersion"]: _read(model, entry) for entry in every})
+
+    def _model(self, model: str) -> Model:
+        if model not in self._models:
+            raise UnknownModelError(model, self.models())
+        return self._models[model]
+
+    def _is_ready(self) -> bool:
+        versions = [version for model in self._models.values() for version in model.versions.values()]
+        return self.is_loaded and all(each.ready_workers >= each.min_workers for each in versions)
+
+
+def _read(model: str, entry: dict[str, Any]) -> Version:
+    workers = tuple(
+        Worker(str(each["id"]), int(each.get("pid", 0)), each["status"] == "READY", bool(each.get("gpu")))
+        for each in entry.get("workers", ())
+    )
+    return Version(
+        model,
+        entry["modelVersion"],
+        entry.get("modelUrl", ""),
+        workers,
+        entry["minWorkers"],
+        entry["maxWorkers"],
+        entry["batchSize"],
+        float(entry.get("responseTimeout", 0)),
+    )

@@ -1,0 +1,126 @@
+"""What every request passes: its id, its token, its log line, and an answer whatever happens.
+
+Pure ASGI, outside of all routes. The request's `logs.Record` is the context's current one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from front import ids, logs
+from front.bodies import Intake
+from front.errors import BodyTooLargeError, BusyError, ClientGoneError, InternalError
+from front.replies import Reply, reply_to
+from front.tokens import Tokens
+from weakseg.errors import RequestError
+
+_OPEN = ("/ping", "/health", "/openapi.json", "/v2/health/live", "/v2/health/ready")  # no token needed
+_LINGER_S = 2.0  # for which a body that nobody wants is still read, so that its sender sees the answer
+
+log = logging.getLogger(__name__)
+
+
+class Gate:
+    """The outermost middleware."""
+
+    def __init__(self, app: ASGIApp, *, intake: Intake, tokens: Tokens, lines: logs.Log) -> None:
+        self.app, self.intake, self.tokens, self.lines = app, intake, tokens, lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        client = scope.get("client")
+        record = logs.Record(
+            ids.request_id(scope["headers"]), client[0] if client else "", scope["method"], scope["path"]
+        )
+        logs.begin(record)
+        scope.setdefault("state", {})["request_id"] = record.request_id
+        exchange = _Exchange(record, receive, send)
+        try:
+            await self._pass(scope, exchange)
+        finally:
+            exchange.stop()
+            self.intake.release(record)
+            if record.gone:
+                record.status, record.error = ClientGoneError.status, ClientGoneError.code
+            self.lines.write(record)
+
+    async def _pass(self, scope: Scope, exchange: _Exchange) -> None:
+        record = exchange.record
+        try:
+            scope["state"]["token"] = None if scope["path"] in _OPEN else self.tokens.check(scope["headers"])
+            await self.app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            if not record.gone:
+                raise
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+        except ClientGoneError:
+            record.gone = True
+        except Exception as error:
+            if not isinstance(error, RequestError):
+                log.exception("request %s failed", record.request_id)
+            if record.status:
+                raise  # half an answer is sent: the connection has to break
+            fault = error if isinstance(error, RequestError) else InternalError()
+            await exchange.answer(reply_to(fault))
+
+
+class _Exchange:
+    """One request and its answer: looks on, and ends the work on it when the client hangs up."""
+
+    def __init__(self, record: logs.Record, receive: Receive, send: Send) -> None:
+        self.record, self._receive, self._send = record, receive, send
+        self._has_body = False  # all of it was read
+        self._watch: asyncio.Task[None] | None = None
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.record.gone = not self.record.status
+        elif not message.get("more_body", False) and not self._has_body:
+            self._has_body = True
+            worker = asyncio.current_task()
+            if worker is not None:
+                self._watch = asyncio.create_task(self._wait_for_disconnect(worker))
+        return message
+
+    async def _wait_for_disconnect(self, worker: asyncio.Task[object]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self.record.status:
+            self.record.gone = True
+            worker.cancel()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.record.status = message["status"]
+            name = ids.HEADER.lower().encode()
+            message["headers"] = [*message.get("headers", ()), (name, self.record.request_id.encode())]
+        elif message["type"] == "http.response.body":
+            self.record.bytes_out += len(message.get("body", b""))
+        await self._send(message)
+
+    async def answer(self, reply: Reply) -> None:
+        """An error. Where the body was not wanted, the rest of it is read and thrown away for a moment."""
+        self.record.error = reply.error
+        await self.send({"type": "http.response.start", "status": reply.status, "headers": reply.raw_headers()})
+        if not self._has_body and reply.status in (BodyTooLargeError.status, BusyError.status):
+            await self.send({"type": "http.response.body", "body": reply.body, "more_body": True})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER_S):
+                    while (await self._receive()).get("more_body", False):
+                        pass
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await self.send({"type": "http.response.body", "body": reply.body})
+
+    def stop(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()

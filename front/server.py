@@ -1,0 +1,54 @@
+"""The front as a process of its own: Granian, one worker, HTTP/1.1."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from fastapi import FastAPI
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server import Server
+
+from front.app import create_app
+from front.settings import SettingsError, from_environment
+
+_LOGGING = {  # lines that are no requests go to stderr: stdout is JSON
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"},
+    },
+    "loggers": {"_granian": {"handlers": ["console"], "level": "INFO", "propagate": False}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}
+
+
+def build() -> FastAPI:
+    """What Granian's worker runs."""
+    logging.getLogger().setLevel(logging.INFO)
+    return create_app(from_environment())
+
+
+def main() -> int:
+    """Serve until a signal comes; requests under way are answered first."""
+    try:
+        settings = from_environment()
+    except SettingsError as error:
+        print(f"weakseg: {error}", file=sys.stderr)
+        return 1
+    Server(
+        "front.server:build",
+        factory=True,
+        address=settings.address.host,
+        port=settings.address.port,
+        interface=Interfaces.ASGI,
+        workers=1,
+        respawn_failed_workers=True,
+        http=HTTPModes.http1,
+        websockets=False,
+        http1_settings=HTTP1Settings(header_read_timeout=round(settings.header_timeout_s * 1000)),
+        backpressure=2 * settings.max_in_flight,
+        workers_kill_timeout=max(1, round(settings.drain_timeout_s)),
+        log_dictconfig=_LOGGING,
+        log_access=False,
+    ).serve()
+    return 0
