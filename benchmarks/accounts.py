@@ -13,19 +13,14 @@ from scripts.torchserve import Instance
 
 Processes = Mapping[str, Sequence[psutil.Process]]  # by role
 
-_ROLES = {  # a word of its command line to what a process does
-    "org.pytorch.serve.ModelServer": "TorchServe (Java)",
-    "model_service_worker": "workers",
-    "front": "front",
-}
-OTHERS = "other"
+JAVA, WORKERS, FRONT, OTHERS = "TorchServe (Java)", "workers", "front", "other"
 
 
 def processes_of(instance: Instance) -> dict[str, list[psutil.Process]]:
     """The processes of a running service by role; what starts later is not among them."""
     found: dict[str, list[psutil.Process]] = {}
     for process in instance.processes():
-        found.setdefault(_role_of(process.cmdline()), []).append(process)
+        found.setdefault(role_of(process.cmdline()), []).append(process)
     return found
 
 
@@ -52,5 +47,10 @@ def _cpu_s(processes: Processes) -> dict[str, float]:
     return totals
 
 
-def _role_of(command: Sequence[str]) -> str:
-    return next((role for word, role in _ROLES.items() if any(word in part for part in command)), OTHERS)
+def role_of(command: Sequence[str]) -> str:
+    """What a process of a service does, by its command line."""
+    if "org.pytorch.serve.ModelServer" in command:
+        return JAVA
+    if any(part.endswith("model_service_worker.py") for part in command):
+        return WORKERS
+    return FRONT if "front" in command else OTHERS

@@ -65,7 +65,7 @@ def naive_answer(jpeg: bytes, saliency: Saliency, recipe: Recipe) -> bytes:
 
 
 def naive_map(rgb: NDArray[np.uint8], saliency: Saliency) -> tuple[int, NDArray[np.float32]]:
-    """The best-scoring class of (H, W, 3) uint8, and (224, 224) in [0, 1]: its largest absolute gradient over colours."""
+    """The best class of (H, W, 3) uint8, and (224, 224) in [0, 1]: the largest absolute gradient over colours."""
     small = cv2.resize(rgb, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_AREA)
     batch = _to_tensor(small).unsqueeze(0)  # (1, 3, 224, 224)
     with torch.no_grad():

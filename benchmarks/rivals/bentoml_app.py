@@ -19,7 +19,7 @@ _setting = os.environ.__getitem__  # BentoML imports this module in each of its 
 
 @bentoml.service(workers=int(_setting("RIVAL_WORKERS")), traffic={"timeout": 120, "max_concurrency": 1000})
 class Segmenter:
-    """One worker's pipeline; BentoML collects lists of up to ``max_batch_size``; how long it waits, it finds out itself."""
+    """One worker's pipeline; BentoML makes lists of up to ``max_batch_size``; it finds out itself how long to wait."""
 
     def __init__(self) -> None:
         self._pipeline = open_pipeline(Path(_setting("RIVAL_ARCHIVE")))

@@ -21,7 +21,7 @@ class Segmenter(litserve.LitAPI):
         super().__init__(api_path="/predict", **batching)
         self._archive, self._options = archive, options
 
-    def setup(self, device: str) -> None:
+    def setup(self, device: str) -> None:  # noqa: ARG002  (ours finds it itself)
         self._pipeline = open_pipeline(self._archive)
 
     def decode_request(self, request: Annotated[bytes, Body(media_type="image/jpeg")]) -> RawRequest:
