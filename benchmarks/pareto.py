@@ -39,7 +39,7 @@ Out = Annotated[Path | None, typer.Option(help="Write FILE.md, FILE.json and FIL
 HELD_OUT = ("val", "test")
 NOTE = (
     "mIoU in percent over the classes that have boxes; class task, known tags, one request per class. Times are "
-    "medians of processor time on one core; `total` is decode + network + refine + encode. Numbers in a name are long "
+    "medians of processor time on one core; `total` is decode + forward + refine + encode. Numbers in a name are long "
     "sides, pixels. `front`: no other point is both quicker and better, in the whole request."
 )
 

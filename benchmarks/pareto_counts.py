@@ -33,7 +33,7 @@ class PhotoRecord:
     image: str
     counts: dict[str, dict[str, list[int]]] = field(default_factory=dict)  # trial -> class -> TP, FP, FN, TN
     refine_ms: dict[str, list[float]] = field(default_factory=dict)  # trial -> per class
-    shared_ms: dict[str, list[float]] = field(default_factory=dict)  # decode, network, encode -> per class
+    shared_ms: dict[str, list[float]] = field(default_factory=dict)  # decode, forward, encode -> per class
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -79,7 +79,7 @@ class Tester:
         plan = self._pipeline.plan(decode_image(content, self._pipeline.limits), Options(classes=(label,)))
         decoded = time.process_time()
         (output,) = self._pipeline.forward([plan])
-        times = {"decode": _ms(decoded - started), "network": _ms(time.process_time() - decoded)}
+        times = {"decode": _ms(decoded - started), "forward": _ms(time.process_time() - decoded)}
         true, valid = truth == VOC_VALUES[label], truth != VOID
         for trial in trials:
             variant, settings = trial

@@ -23,7 +23,7 @@ from weakseg.evaluation.run import choose_classes
 from weakseg.evaluation.voc import Sample, read_split
 from weakseg.options import CrfEngineName, Refine
 
-STAGES = ("decode", "network", "encode")
+STAGES = ("decode", "forward", "encode")
 THRESHOLDS = tuple(percent / 100 for percent in range(15, 76, 5))
 
 

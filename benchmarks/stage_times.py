@@ -27,7 +27,7 @@ from weakseg.types import Query, RawRequest
 RUNTIMES = ("onnx", "torchscript")
 REFINES = ("none", "gaussian", "guided", "crf", "gaussian+crf", "grabcut", "guided+grabcut", "crf+grabcut")
 FORMATS = ("mask", "json")
-STAGES = ("decode", "network", "refine", "encode", "total")
+STAGES = ("decode", "forward", "maps", "refine", "encode", "total")
 BATCHES = (1, 8)
 WARM_UP_ROUNDS = 4  # TorchScript specialises its code over the first runs of each shape
 

@@ -25,7 +25,8 @@ Out = Annotated[Path | None, typer.Option(help="Write FILE.md and FILE.json.", s
 
 STAGES_NOTE = (
     "Medians, from the answers' own timings; cases took turns (A B C A B C ...), one photo at a time. `decode` "
-    "includes resizing for the network; `total` runs from the request's bytes to the answer's bytes."
+    "includes resizing for the network, `maps` is restoring class maps to the photo; `total` runs from the request's "
+    "bytes to the answer's bytes."
 )
 NETWORK_NOTE = (
     "Medians of one forward pass of the exported graph (normalisation, scores and maps included), one thread. The "

@@ -40,8 +40,15 @@ def answer(pipeline: Pipeline, content: bytes, options: Mapping[str, str]) -> di
     (given,) = pipeline.answer([RawRequest(content, options)])
     if given.status != 200:
         raise RuntimeError(given.body.decode())
-    timings = given.headers.get("X-Weakseg-Timings-Ms")
-    return dict(json.loads(timings) if timings else json.loads(given.body)["timings_ms"])
+    header = given.headers.get("X-Weakseg-Timings-Ms")
+    return _name_alike(json.loads(header) if header else json.loads(given.body)["timings_ms"])
+
+
+def _name_alike(timings: dict[str, float]) -> dict[str, float]:
+    """Older checkouts name stage ``forward`` ``network``, and count stage ``maps`` as part of ``refine``."""
+    forward = timings.pop("network", None)
+    named = timings if forward is None else timings | {"forward": forward}
+    return named | {"refine": named["refine"] + named.pop("maps", 0.0)}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ Out = Annotated[Path | None, typer.Option(help="Write FILE.md and FILE.json.", s
 
 CHILD = Path(__file__).with_name("version_child.py")
 LARGE_WH = (4000, 3000)
-STAGES = ("decode", "network", "refine", "encode", "total")
+STAGES = ("decode", "forward", "refine", "encode", "total")  # `refine` with `maps`: see `version_child`
 REQUESTS: tuple[Mapping[str, str], ...] = (
     {"refine": "none"},
     {"refine": "gaussian"},

@@ -30,6 +30,7 @@ class Record:
     status: int = 0  # 0: nothing was sent
     model: str = ""
     version: str = ""
+    caller: str = ""  # whose token it was
     options: dict[str, Any] = field(default_factory=dict)
     bytes_in: int = 0
     bytes_out: int = 0
@@ -54,6 +55,8 @@ class Record:
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
         }
+        if self.caller:
+            document["caller"] = self.caller
         if self.model:
             document |= {"model": self.model[:_SHOWN], "version": self.version[:_SHOWN]}
         if self.options:

@@ -12,6 +12,7 @@ from granian.server import Server
 
 from front.app import create_app
 from front.settings import SettingsError, from_environment
+from front.token_list import TokenListError, read_tokens
 
 _LOGGING = {  # lines that are no requests go to stderr: stdout is JSON
     "handlers": {
@@ -32,7 +33,9 @@ def main() -> int:
     """Serve until a signal comes; requests under way are answered first."""
     try:
         settings = from_environment()
-    except SettingsError as error:
+        if settings.token_file:
+            read_tokens(settings.token_file)  # here, since Granian would start a worker that fails again and again
+    except (SettingsError, TokenListError) as error:
         print(f"weakseg: {error}", file=sys.stderr)
         return 1
     Server(

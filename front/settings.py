@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 CONFIG_VARIABLE = "WEAKSEG_CONFIG"
 KEY_FILE_VARIABLE = "WEAKSEG_KEY_FILE"
+TOKEN_FILE_VARIABLE = "WEAKSEG_TOKEN_FILE"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # who listens on all addresses is asked on loopback
 
 
@@ -40,7 +41,8 @@ class Settings:
         address: Where callers reach it.
         metrics_address: Where Prometheus does.
         inference, management: TorchServe's two APIs.
-        key_file: TorchServe's key_file.json; None: no tokens are asked for.
+        key_file: TorchServe's key_file.json; None: TorchServe asks for no keys.
+        token_file: Tokens of callers (token_list.py), which count instead of TorchServe's inference key.
         max_body_bytes: Of one request.
         max_bytes_in_flight: Of all bodies that are held at one time.
         max_in_flight: Requests with a body that are under way at one time.
@@ -56,6 +58,7 @@ class Settings:
     inference: Address = Address("127.0.0.1", 8085)
     management: Address = Address("127.0.0.1", 8081)
     key_file: Path | None = None
+    token_file: Path | None = None
     max_body_bytes: int = 67_108_864
     max_bytes_in_flight: int = 536_870_912
     max_in_flight: int = 512
@@ -73,6 +76,7 @@ _ADDRESSES = {  # field to line
     "management": "management_address",
 }
 _WHOLE = {"max_body_bytes": 1, "max_bytes_in_flight": 1, "max_in_flight": 1, "retries": 0}  # to the least
+_TOKEN_FILE = "weakseg_token_file"
 _SECONDS = ("body_timeout_s", "header_timeout_s", "answer_timeout_s", "drain_timeout_s")
 
 
@@ -85,8 +89,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     config = environment.get(CONFIG_VARIABLE)
     if not config:
         raise SettingsError(f"{CONFIG_VARIABLE} is not set. Set it to the path of config.properties.")
-    key_file = environment.get(KEY_FILE_VARIABLE)
-    return read_settings(Path(config), Path(key_file) if key_file else None)
+    key_file, token_file = environment.get(KEY_FILE_VARIABLE), environment.get(TOKEN_FILE_VARIABLE)
+    settings = read_settings(Path(config), Path(key_file) if key_file else None)
+    return replace(settings, token_file=_read_path(TOKEN_FILE_VARIABLE, token_file)) if token_file else settings
 
 
 def read_settings(config: Path, key_file: Path | None = None) -> Settings:
@@ -106,6 +111,8 @@ def read_settings(config: Path, key_file: Path | None = None) -> Settings:
     read: dict[str, Any] = {field: _read_address(config, line, lines[line]) for field, line in found(_ADDRESSES)}
     read |= {field: _read_whole(config, line, lines[line], _WHOLE[field]) for field, line in found(_own(_WHOLE))}
     read |= {field: _read_seconds(config, line, lines[line]) for field, line in found(_own(_SECONDS))}
+    if lines.get(_TOKEN_FILE):
+        read["token_file"] = _read_path(f"{config}: {_TOKEN_FILE}", lines[_TOKEN_FILE])
     return Settings(**read, key_file=key_file)
 
 
@@ -118,6 +125,14 @@ def read_properties(text: str) -> dict[str, str]:
     """Name to value, of a Java properties file without escapes and continued lines; ours have none."""
     pairs = (line.partition("=") for line in map(str.strip, text.splitlines()) if line and line[0] not in "#!")
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _read_path(name: str, value: str) -> Path:
+    if not Path(value).is_absolute():
+        raise SettingsError(
+            f"{name}={value} is no absolute path. Write it from / on: nobody knows what it is relative to."
+        )
+    return Path(value)
 
 
 def _read_address(config: Path, name: str, value: str) -> Address:

@@ -1,7 +1,7 @@
-"""Who may ask: TorchServe's keys, checked before a body is read.
+"""Who may ask: TorchServe's keys, or a list of tokens, checked before a body is read.
 
 TorchServe writes a key and its end for each of its APIs into key_file.json, and writes it anew when somebody makes a
-new key. Its own check stays in force behind this one.
+new key. Its own check stays in force behind this one: who is on the list is let in there with TorchServe's key.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from front import logs
 from front.errors import (
     TokenExpiredError,
     TokenInvalidError,
@@ -22,6 +23,7 @@ from front.errors import (
     UnavailableError,
     WrongTokenError,
 )
+from front.token_list import TokenList
 
 _INFERENCE = "inference"
 log = logging.getLogger(__name__)
@@ -39,16 +41,17 @@ class Tokens:
     """The keys as they are now.
 
     Args:
-        key_file: TorchServe's; None: nobody needs a token.
+        key_file: TorchServe's; None: it asks for none.
+        callers: Who else may ask; None: nobody, so that TorchServe's inference key is asked for, or nothing.
     """
 
-    def __init__(self, key_file: Path | None) -> None:
-        self.key_file = key_file
+    def __init__(self, key_file: Path | None, callers: TokenList | None = None) -> None:
+        self.key_file, self.callers = key_file, callers
         self._stamp: tuple[int, int] | None = None
         self._keys: dict[str, Key] = {}
 
     def check(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """The Authorization header, to be passed on; None where no token is needed.
+        """The Authorization header for TorchServe; None where it needs none.
 
         Args:
             headers: Lower case names and values of an ASGI scope.
@@ -56,11 +59,18 @@ class Tokens:
             TokenMissingError, TokenInvalidError, TokenExpiredError, WrongTokenError: refused.
             UnavailableError: there are no keys yet.
         """
-        if self.key_file is None:
+        if self.key_file is None and self.callers is None:
             return None
-        sent = next((value for name, value in headers if name == b"authorization"), None)
-        self._check(sent or b"")
-        return (sent or b"").decode("latin-1")
+        sent = next((value for name, value in headers if name == b"authorization"), b"")
+        scheme, _, token = sent.partition(b" ")
+        token = token.strip()
+        if scheme.lower() != b"bearer" or not token:
+            raise TokenMissingError
+        if self.callers is None:
+            self._check_key(token)
+            return sent.decode("latin-1")
+        self._check_caller(self.callers, token)
+        return self._own_header()
 
     def key(self, api: str) -> str | None:
         """The key of one API of TorchServe (``management``), for requests of the front's own."""
@@ -68,12 +78,24 @@ class Tokens:
         found = self._keys.get(api)
         return None if found is None else found.text
 
-    def _check(self, sent: bytes) -> None:
+    def _check_caller(self, callers: TokenList, token: bytes) -> None:
+        grant = callers.find(token)
+        if grant is None:
+            raise TokenInvalidError
+        logs.current().caller = grant.name
+        if grant.expires_s <= datetime.now(UTC).timestamp():
+            raise TokenExpiredError
+
+    def _own_header(self) -> str | None:
+        if self.key_file is None:
+            return None
+        key = self.key(_INFERENCE)
+        if key is None:
+            raise UnavailableError
+        return f"Bearer {key}"
+
+    def _check_key(self, token: bytes) -> None:
         self._refresh()
-        scheme, _, token = sent.partition(b" ")
-        token = token.strip()
-        if scheme.lower() != b"bearer" or not token:
-            raise TokenMissingError
         if _INFERENCE not in self._keys:
             raise UnavailableError
         kinds = [name for name, key in self._keys.items() if hmac.compare_digest(key.text.encode(), token)]

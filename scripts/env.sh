@@ -30,7 +30,8 @@ is_made() { grep -qsxF "$(stamp "$1")" .venv/.weakseg-stamp; }
 stamp() { echo "$1 $(cat pyproject.toml setup.py src/native/* requirements/serve.lock "requirements/$1.lock" - <<<"$root" | cksum)"; }
 
 make_environment() {
-    local python=${WEAKSEG_PYTHON:-python3.11} version
+    local python=${WEAKSEG_PYTHON:-python3.11} version stamps
+    stamps=$(stamp serve && stamp "$1") # of what is installed now: a lock file may change meanwhile
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) ||
         fail "$python does not run." "Install Python 3.11 with its venv module, or set WEAKSEG_PYTHON to one."
     [ "$version" = 3.11 ] ||
@@ -41,7 +42,7 @@ make_environment() {
         fail "cannot make .venv." "On Debian and Ubuntu: apt install python3.11-venv. Remove .venv, then try again."
     install --require-hashes -r "requirements/$1.lock"
     install --quiet --no-build-isolation -e .
-    { stamp serve && stamp "$1"; } >.venv/.weakseg-stamp
+    echo "$stamps" >.venv/.weakseg-stamp
 }
 
 install() {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +17,7 @@ from weakseg.errors import AnswerTooLargeError, NotAcceptableError, OptionValueE
 from weakseg.options import Format, Options
 from weakseg.plan import Plan
 from weakseg.runtime import Runtime
+from weakseg.stopwatch import Stopwatch
 from weakseg.types import Answer, Segmentation
 from weakseg.voc import palette
 
@@ -82,23 +82,19 @@ def encode_answer(
     in_force: dict[str, Any],
     chosen: Format,
     provenance: Provenance,
-    timings_ms: dict[str, float],
-    *,
-    since: float,
+    watch: Stopwatch,
 ) -> Answer:
     """One segmentation in the format that was chosen.
 
     Args:
         in_force: See `options_in_force`.
-        timings_ms: The stages before this one; ``encode`` and ``total`` are added.
-        since: ``time.perf_counter()`` when the request arrived; the start of ``total``.
+        watch: Knows the stages before this one, and gets this one, ``encode``.
     Raises:
         AnswerTooLargeError: more bytes than the server may send.
     """
-    started = time.perf_counter()
-    body = _describe(segmentation) if chosen is Format.JSON else _draw(segmentation, chosen)
-    now = time.perf_counter()
-    timings_ms |= {"encode": round((now - started) * 1000, 3), "total": round((now - since) * 1000, 3)}
+    with watch.stage("encode"):
+        body = _describe(segmentation) if chosen is Format.JSON else _draw(segmentation, chosen)
+    timings_ms = watch.timings_ms()
     if isinstance(body, bytes):
         _check_answer_size(len(body))
         headers = _headers(segmentation, provenance, in_force, timings_ms)
@@ -144,15 +140,15 @@ def _encode_own_fault(status: int, *, code: str, message: str, remedy: str) -> A
     return Answer(_dumps(document).encode(), "application/json", status)
 
 
-def options_in_force(plan: Plan, *, actual_ms: float) -> dict[str, Any]:
+def options_in_force(plan: Plan, watch: Stopwatch) -> dict[str, Any]:
     """Every option as it was applied, JSON-ready; what does not apply is left out.
 
-    With refine=auto: the refinement that was chosen, and under ``auto`` what it was expected to take and took.
-
-    Args:
-        actual_ms: What refinement took.
+    With refine=auto: the refinement that was chosen, and under ``auto`` what it was expected to take and took, maps
+    included.
     """
     options, choice = plan.options, plan.choice
+    timings_ms = watch.timings_ms()
+    actual_ms = round(timings_ms["maps"] + timings_ms["refine"], 3)
     in_force = {
         "classes": list(plan.asked),
         "pick": str(options.pick) if len(options.classes) > 1 else None,
@@ -240,6 +236,7 @@ def _describe(segmentation: Segmentation) -> dict[str, Any]:
                 "label": segment.label,
                 "index": segment.index,
                 "value": segment.value,
+                "category_id": segment.category_id,
                 "score": _rounded(segment.score),
                 "area_px": area,
                 "area_fraction": round(area / mask.size, 6),

@@ -21,6 +21,8 @@ WeaksegError
 │   └── ParityError              eager, TorchScript and ONNX Runtime disagree
 ├── ShapeMismatchError           arrays that belong together differ in shape (a programming error)
 ├── CrfInputError                a CRF's energy is not finite, or has a kernel without a width (a programming error)
+├── BatchError                   a run over many photos cannot begin or go on: `weakseg batch` stops
+│   └── UnusablePhotoError       one of its files cannot be sent, or what was made of it cannot be kept
 └── DataError                    a data set folder lacks what an evaluation or a training needs
 """
 
@@ -147,6 +149,26 @@ class ShapeMismatchError(WeaksegError, ValueError):
 
 class CrfInputError(WeaksegError, ValueError):
     """A CRF's energy is not finite, or one of its kernels has no width."""
+
+
+class BatchError(WeaksegError):
+    """A run over many photos cannot begin or go on; what is done is kept."""
+
+
+class UnusablePhotoError(BatchError):
+    """One file of a run cannot be read or sent, or what was made of it cannot be written; the run goes on.
+
+    Args:
+        code: As a service's codes, for programs.
+        message: What is wrong, with the value that was found.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, message: str, *, code: str, remedy: str) -> None:
+        super().__init__(f"{message} {remedy}")
+        self.code = code
+        self.message = message
+        self.remedy = remedy
 
 
 class DataError(WeaksegError):

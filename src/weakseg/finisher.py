@@ -104,7 +104,13 @@ class Finisher:
         values = draft.chosen + 1 if self._is_stable else np.arange(1, len(draft.chosen) + 1)  # (K,)
         label_map = _give_values(refined.label_map, values)
         segments = tuple(
-            Segment(self._vocabulary.names[index], int(index), float(draft.scores[index]), int(value))
+            Segment(
+                self._vocabulary.names[index],
+                int(index),
+                float(draft.scores[index]),
+                int(value),
+                int(index) + 1 if self._card.labels_pixels else self._vocabulary.category_id(int(index)),
+            )
             for value, index in zip(values, draft.chosen, strict=True)
         )
         plan = draft.plan

@@ -66,6 +66,14 @@ class Vocabulary:
             f"{text[:80]!r} is not a class of this model.", field="classes", remedy=self._suggestion(text[:80])
         )
 
+    def category_id(self, index: int) -> int:
+        """A label's number in data sets (COCO's ``category_id``), 1 to L: the groups in their order, then the classes.
+
+        The groups come first as masks are made of them before all: VOC's get VOC's own numbers, 1 to 20.
+        """
+        groups = len(self.groups)
+        return 1 + (index - len(self.classes) if index >= len(self.classes) else groups + index)
+
     def _class_number(self, digits: str) -> int:
         if len(digits) < 10 and int(digits) < len(self.names):  # int() refuses thousands of digits
             return int(digits)

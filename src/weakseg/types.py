@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.sampling import resample
+from weakseg.telemetry import Telemetry
 
 Rgb: TypeAlias = NDArray[np.uint8]  # (H, W, 3) in [0, 255], upright
 LabelMap: TypeAlias = NDArray[np.uint8]  # (H, W), 0 = background, else the value of a segment of the answer
@@ -164,6 +165,7 @@ class Segment:
     index: int  # label index in [0, L); -1 for the object of naked GrabCut
     score: float | None  # None when the network was not asked (naked GrabCut)
     value: int  # 1 ... K; of a network that learned masks: index + 1, whatever was asked for
+    category_id: int = 1  # the label's number in data sets, whatever was asked for: see `Vocabulary.category_id`
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,3 +216,4 @@ class Answer:
     content_type: str
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    telemetry: Telemetry | None = None  # for the server's metrics, not for the caller

@@ -79,3 +79,18 @@ def test_the_environment_names_the_files(tmp_path: Path) -> None:
         from_environment({})
     with pytest.raises(SettingsError, match=r"nowhere\.properties cannot be read"):
         from_environment({"WEAKSEG_CONFIG": str(tmp_path / "nowhere.properties")})
+
+
+def test_the_token_file_of_the_environment_counts_before_that_of_the_configuration(tmp_path: Path) -> None:
+    config = write(tmp_path, f"weakseg_token_file={tmp_path}/one")
+    environment = {"WEAKSEG_CONFIG": str(config)}
+    assert from_environment(environment).token_file == tmp_path / "one"
+    assert from_environment(environment | {"WEAKSEG_TOKEN_FILE": "/other"}).token_file == Path("/other")
+    assert read_settings(write(tmp_path, "weakseg_token_file=")).token_file is None
+
+
+def test_a_token_file_has_an_absolute_path(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="weakseg_token_file=list is no absolute path"):
+        read_settings(write(tmp_path, "weakseg_token_file=list"))
+    with pytest.raises(SettingsError, match="WEAKSEG_TOKEN_FILE=list"):
+        from_environment({"WEAKSEG_CONFIG": str(write(tmp_path, "")), "WEAKSEG_TOKEN_FILE": "list"})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from front import logs
 from front.errors import (
     FrontError,
     TokenExpiredError,
@@ -16,6 +17,7 @@ from front.errors import (
     UnavailableError,
     WrongTokenError,
 )
+from front.token_list import TokenList
 from front.tokens import Tokens
 
 LATER, BEFORE = "2999-01-01T00:00:00.123456Z", "2020-01-01T00:00:00.5Z"
@@ -92,3 +94,54 @@ def test_a_new_key_counts_from_when_it_is_written(tmp_path: Path) -> None:
 def test_no_key_file_yet_lets_nobody_pass(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError):
         Tokens(tmp_path / "key_file.json").check(bearer(b"Bearer inf"))
+
+
+HASH = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of abc, as FIPS 180-2 has it
+
+
+def listed(folder: Path, ends: str = "never") -> TokenList:
+    path = folder / "list"
+    path.write_text(f"alice {ends} sha256:{HASH}\n")
+    return TokenList(path)
+
+
+def test_who_is_on_the_list_is_let_in_with_torchserves_key(tmp_path: Path) -> None:
+    write_keys(tmp_path / "key_file.json")
+    record = logs.Record("id", "127.0.0.1", "POST", "/predictions/weakseg")
+    logs.begin(record)
+    tokens = Tokens(tmp_path / "key_file.json", listed(tmp_path))
+    assert tokens.check(bearer(b"Bearer abc")) == "Bearer inf"
+    assert record.caller == "alice"
+    assert json.loads(record.as_line())["caller"] == "alice"
+    write_keys(tmp_path / "key_file.json", "new", age_s=5)  # TorchServe started anew: callers notice nothing
+    assert tokens.check(bearer(b"Bearer abc")) == "Bearer new"
+
+
+def test_with_a_list_torchserves_own_keys_open_nothing(tmp_path: Path) -> None:
+    write_keys(tmp_path / "key_file.json")
+    tokens = Tokens(tmp_path / "key_file.json", listed(tmp_path))
+    for key in (b"inf", b"man", b"api", HASH.encode(), b"sha256:" + HASH.encode()):
+        with pytest.raises(TokenInvalidError):
+            tokens.check(bearer(b"Bearer " + key))
+    with pytest.raises(TokenMissingError):
+        tokens.check([])
+
+
+def test_a_token_of_the_list_ends_when_the_list_says_so(tmp_path: Path) -> None:
+    write_keys(tmp_path / "key_file.json")
+    with pytest.raises(TokenExpiredError):
+        Tokens(tmp_path / "key_file.json", listed(tmp_path, BEFORE)).check(bearer(b"Bearer abc"))
+    tokens = Tokens(tmp_path / "key_file.json", listed(tmp_path, LATER))
+    assert tokens.check(bearer(b"Bearer abc")) == "Bearer inf"
+
+
+def test_a_list_counts_where_torchserve_asks_for_no_keys(tmp_path: Path) -> None:
+    tokens = Tokens(None, listed(tmp_path))
+    assert tokens.check(bearer(b"Bearer abc")) is None
+    with pytest.raises(TokenInvalidError):
+        tokens.check(bearer(b"Bearer x"))
+
+
+def test_before_torchserve_has_keys_nobody_is_let_in(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError):
+        Tokens(tmp_path / "key_file.json", listed(tmp_path)).check(bearer(b"Bearer abc"))

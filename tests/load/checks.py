@@ -17,7 +17,7 @@ PICTURE_MODES = {"mask": "P", "cutout": "RGBA", "overlay": "RGB", "heatmap": "RG
 # These shares of a photo's pixels may change; an overlay draws lines and a name around each.
 UNSTEADY_SHARES = {"mask": 0.001, "cutout": 0.001, "overlay": 0.05, "json": 0.001}
 JSON_FIELDS = {"model", "version", "method", "image", "scores", "segments", "options", "timings_ms", "warnings"}
-STAGES = {"decode", "network", "refine", "encode", "total"}
+STAGES = {"decode", "forward", "maps", "refine", "encode", "total"}
 ERROR_FIELDS = {"code", "field", "message", "remedy"}
 
 

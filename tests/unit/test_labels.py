@@ -76,6 +76,16 @@ def test_a_group_needs_real_members(members: tuple[int, ...]) -> None:
         Vocabulary(("a", "b"), {"g": members})
 
 
+def test_category_ids_count_the_groups_first(vocabulary: Vocabulary) -> None:
+    assert [vocabulary.category_id(index) for index in range(len(vocabulary))] == [3, 4, 5, 6, 7, 1, 2]
+
+
+def test_vocs_groups_have_vocs_own_numbers() -> None:
+    vocabulary = Vocabulary([f"class {index}" for index in range(1000)], voc_groups())
+    ids = {name: vocabulary.category_id(vocabulary.resolve(name)) for name in VOC_CLASSES}
+    assert ids == {name: number for number, name in enumerate(VOC_CLASSES, start=1)}
+
+
 def test_voc_groups_are_disjoint_and_in_range() -> None:
     groups = voc_groups()
     assert tuple(groups) == VOC_CLASSES

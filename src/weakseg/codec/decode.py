@@ -90,7 +90,7 @@ def decode_photo(data: bytes, limits: Limits = Limits(), *, least_px: int | None
         NotAnImageError: Another format, or 32-bit, float or LAB samples, which do not say what white is.
         TruncatedImageError: The right header, but data that is cut off or damaged, or a variant unknown to Pillow.
     """
-    _check_bytes(data, limits)
+    check_bytes(data, limits)
     found = recognise_format(data)
     try:
         with Image.open(io.BytesIO(data), formats=[found]) as image:
@@ -117,7 +117,7 @@ def decode_photo(data: bytes, limits: Limits = Limits(), *, least_px: int | None
         ) from error
 
 
-def _check_bytes(data: bytes, limits: Limits) -> None:
+def check_bytes(data: bytes, limits: Limits) -> None:
     if not data:
         raise MissingImageError(
             "There is no picture in the request.",

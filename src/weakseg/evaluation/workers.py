@@ -67,8 +67,12 @@ class Workers:
 
 
 def _start_worker() -> None:
-    """One thread; and a worker whose parent was killed would wait for work forever."""
     cv2.setNumThreads(1)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """For a process of a pool: one whose parent was killed would wait for work forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -50,6 +51,9 @@ class Refinement:
             photo.
         sides: The sizes at which steps run; masks are scaled back up.
         claims: What kind of maps they are.
+
+    Attributes:
+        restoring_s: Seconds that went, so far, into bringing the maps to the photo.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Refinement:
     ) -> None:
         self._settings, self._names, self._scores, self._box = settings, names, scores, box
         self._claims = claims
+        self.restoring_s = 0.0
         lay_out = partial(Bench.lay_out, rgb, geometry, box, context=context)
         soft_side, cut_side = _choose_sides(settings, sides)
         self._bench = lay_out(side=soft_side or cut_side)
@@ -103,7 +108,9 @@ class Refinement:
         settings, bench, smoothed = self._settings, self._bench, class_map
         if settings.sigma is not None:
             smoothed = self._claims.smooth(class_map, settings.sigma, geometry.photo_hw)  # (h', w')
+        started = time.perf_counter()
         layer = self._claims.take(bench, smoothed)  # (Hb, Wb)
+        self.restoring_s += time.perf_counter() - started
         if settings.guided is None:
             return layer
         return filter_map(layer, bench.rgb, radius=settings.guided.radius, eps=settings.guided.eps)
