@@ -23,10 +23,10 @@ def put(store: Path, name: str, *, demonstration: bool = False) -> None:
 
 
 def test_all_archives_of_the_store_in_order(tmp_path: Path) -> None:
-    put(tmp_path, "pets")
-    put(tmp_path, "hair")
+    for name in ("weakseg", "pets", "hair"):
+        put(tmp_path, name)
     (tmp_path / "notes.txt").write_text("no archive")
-    assert stored_models(tmp_path) == ("hair", "pets")
+    assert stored_models(tmp_path) == ("weakseg", "hair", "pets")
     assert [card.name for card in stored_cards(["pets"], tmp_path, demo=False)] == ["pets"]
 
 
