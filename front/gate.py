@@ -14,8 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from front import ids, logs
 from front.bodies import Intake
 from front.errors import BodyTooLargeError, BusyError, ClientGoneError, InternalError
+from front.kserve_errors import word
 from front.metrics import Metrics
-from front.replies import Reply, reply_to
+from front.replies import Reply
 from front.tokens import Tokens
 from weakseg.errors import RequestError
 
@@ -73,7 +74,7 @@ class Gate:
             if record.status:
                 raise  # half an answer is sent: the connection has to break
             fault = error if isinstance(error, RequestError) else InternalError()
-            await exchange.answer(reply_to(fault))
+            await exchange.answer(word(record.path, fault))
 
 
 class _Exchange:
