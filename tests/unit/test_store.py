@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts import launcher
+from scripts.sizing import Plan
 from scripts.store import stored_cards, stored_models
 from scripts.torchserve import Wanted
 from tests.helpers.fakes import make_card
@@ -53,7 +54,7 @@ def test_the_launcher_serves_what_is_there_and_writes_nothing_into_the_store(
 ) -> None:
     started: list[Wanted] = []
 
-    def start(wanted: Wanted) -> None:
+    def start(wanted: Wanted, _: Plan) -> None:
         started.append(wanted)
         raise launcher.ServiceError("far enough")
 
