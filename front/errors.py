@@ -6,6 +6,7 @@ RequestError (weakseg.errors)
     ├── BodyTimeoutError     408 body_timeout       the body did not arrive in time
     ├── UnsupportedEncodingError  415 encoding_unsupported  a Content-Encoding that is not undone here
     ├── ClientGoneError      499 client_gone        nobody is there to be answered: in logs and metrics only
+    ├── CutOffError          400 body_malformed     the body ended before its end
     ├── UnknownModelError    404 model_unknown
     ├── UnknownVersionError  404 version_unknown
     ├── NotFoundError        404 not_found          no such path
@@ -78,6 +79,17 @@ class ClientGoneError(FrontError):
 
     def __init__(self) -> None:
         super().__init__("the client closed the connection.", field="", remedy="Wait longer for the answer.")
+
+
+class CutOffError(FrontError):
+    code = "body_malformed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the body ended, or broke, before all of it had come.",
+            field="body",
+            remedy="Send as many bytes as Content-Length says, or chunks that are whole.",
+        )
 
 
 class UnknownModelError(FrontError):

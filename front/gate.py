@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from front import health, ids, logs
 from front.bodies import Intake
-from front.errors import BodyTooLargeError, BusyError, ClientGoneError, InternalError
+from front.errors import BodyTooLargeError, BusyError, ClientGoneError, CutOffError, InternalError
 from front.kserve_errors import word
 from front.metrics import Metrics
 from front.replies import Reply
@@ -66,8 +66,10 @@ class Gate:
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
+            await exchange.part(ClientGoneError())
         except ClientGoneError:
             record.gone = True
+            await exchange.part(CutOffError())
         except Exception as error:
             if not isinstance(error, RequestError):
                 log.exception("request %s failed", record.request_id)
@@ -125,6 +127,14 @@ class _Exchange:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
             await self.send({"type": "http.response.body", "body": reply.body})
+
+    async def part(self, error: RequestError) -> None:
+        """An answer to somebody who sends no more, and may still read: half a connection is closed, or a chunk broken.
+
+        Without one Granian says 500.
+        """
+        if not self.record.status:
+            await self.answer(word(self.record.path, error))
 
     def stop(self) -> None:
         if self._watch is not None:

@@ -73,9 +73,9 @@ def test_a_model_that_cannot_be_loaded_says_why(
 ) -> None:
     workers = plant.ready_workers(MODEL)
     rewrite(numbered_archive, broken, plant.launcher.store / f"{name}.mar")
-    register_beside_load(plant, name)
+    assert register_beside_load(plant, name) >= 400
     wait_until(lambda: cause in read_log(plant, "model_log.log"), f"the log names {cause}")
     refused = CountingLoad(plant.url(name), 2, prefix="to-the-broken").run()
-    refused.check_each_answered_once(2)
-    assert set(refused.statuses) == {503}, refused.codes
+    assert not refused.lost
+    assert set(refused.statuses) <= {404, 503}, refused.codes  # TorchServe takes it out again
     assert plant.ready_workers(MODEL) == workers

@@ -53,6 +53,7 @@ class Mixture:
         self._plant = plant
         self._numbers = itertools.count()
         self._local = threading.local()
+        self._callers: list[Caller] = []
         self.good: list[Outcome] = []
         self.answers: dict[str, Answer | TimeoutError | None] = {}
 
@@ -60,10 +61,13 @@ class Mixture:
         with ThreadPoolExecutor(PARALLEL) as pool:
             for done in pool.map(self._send, CORPUS.values()):
                 self.good += done
+        for caller in self._callers:
+            caller.close()
 
     def _send(self, bad: Bad) -> list[Outcome]:
         if not hasattr(self._local, "caller"):
             self._local.caller = Caller(self._plant.url(MODEL), OPTIONS, {})
+            self._callers.append(self._local.caller)
         numbers = [next(self._numbers) for _ in range(GOOD_PER_BAD)]
         half = GOOD_PER_BAD // 2
         first = [self._local.caller.ask(number, f"among-bad-{number}") for number in numbers[:half]]
