@@ -43,6 +43,7 @@ class Version:
     batch_size: int
     response_timeout_s: float
     waiting: int  # requests in its queue
+    room: int = 0  # for so many more there
 
     @property
     def ready_workers(self) -> int:
@@ -241,4 +242,5 @@ def _read(model: str, entry: dict[str, Any]) -> Version:
         entry["batchSize"],
         float(entry.get("responseTimeout", 0)),
         int(entry.get("jobQueueStatus", {}).get("pendingRequests", 0)),
+        int(entry.get("jobQueueStatus", {}).get("remainingCapacity", 0)),
     )
