@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,10 @@ from tritonclient.utils import InferenceServerException
 
 from tests.e2e.conftest import MODELS, Service
 from tests.helpers.http import post_form
+from tests.helpers.launcher import ROOT
 from tests.helpers.photos import cat, cat_photo, encode
 
+PYTHON = re.compile(r"^```python\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 OPTIONS = {"classes": "cat,beagle", "refine": "none", "threshold": "0.4"}
 PHOTOS = [cat(), cat(96, 64).resize((120, 80))]  # two that differ, of one size
 PICTURES = [encode(photo, "PNG") for photo in PHOTOS]
@@ -86,6 +90,16 @@ def test_a_mistake_is_explained(client: triton.InferenceServerClient) -> None:
     with pytest.raises(InferenceServerException, match=r"classes: photo 0: 'beagel' .* beagle") as caught:
         client.infer("tiny_cam", [asked], parameters={"classes": "beagel"})
     assert caught.value.status() == "400"
+
+
+def test_the_client_of_the_readme(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = (code for code in PYTHON.findall((ROOT / "README.md").read_text(encoding="utf-8")) if "triton" in code)
+    (tmp_path / ".weakseg").symlink_to(service.launcher.state)
+    monkeypatch.chdir(tmp_path)
+    made: dict[str, Any] = {}
+    exec(block.replace("127.0.0.1:8080", service.launcher.url.removeprefix("http://")), made)
+    assert made["mask"].shape == (1, *made["photo"].shape[:2])
+    assert made["mask"].any()
 
 
 def test_v1(service: Service) -> None:
