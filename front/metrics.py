@@ -30,7 +30,7 @@ ROUTES = ("predictions", "explanations", "v1", "v2", "models", "health", "ping",
 LOSSES = ("busy", "queue_full", "no_worker", "worker_died", "worker_timeout", "out_of_memory", "unavailable")
 
 
-disable_created_metrics()  # a second series for each counter, which nothing here reads
+disable_created_metrics()  # type: ignore[no-untyped-call]  # else: a second series for each counter
 
 
 class Metrics:
@@ -64,6 +64,9 @@ class Metrics:
         self._batches = histogram(
             "weakseg_batch_size", "Requests in each batch that a worker was given.", BATCH_SIZES, "model"
         )
+        self._busy = counter(
+            "weakseg_worker_busy_seconds", "Time for which workers had a batch in hand, summed over workers.", "model"
+        )
         self._foreground = histogram(
             "weakseg_foreground_ratio", "Share of a photo's pixels that are not background.", FOREGROUND, "model"
         )
@@ -90,7 +93,7 @@ class Metrics:
         """Count from 0 for these models: what appears with a 1 is no increase to Prometheus."""
         for model in set(models) - self._known:
             self._known.add(model)
-            for metric in (self._in_flight, self._empty, self._retries, self._deaths):
+            for metric in (self._in_flight, self._empty, self._retries, self._deaths, self._busy):
                 metric.labels(model)
             for reason in LOSSES:
                 self._rejections.labels(model, reason)
@@ -109,6 +112,7 @@ class Metrics:
             self._stages.labels(model, stage).observe(seconds)
         if told.batch_size is not None:
             self._batches.labels(model).observe(told.batch_size)
+            self._busy.labels(model).inc(told.stages_s.get("total", 0.0))  # the same for all requests of a batch
         if told.foreground is not None:
             self._foreground.labels(model).observe(told.foreground)
             if told.foreground == 0:

@@ -87,17 +87,21 @@ class WorkerCollector(Collector):
 
 
 def _tell_workers(models: Mapping[str, Model]) -> Iterator[Metric]:
-    wanted, ready, waiting, slots = (Counter[str]() for _ in range(4))
+    wanted, ready, waiting, capacity, slots = (Counter[str]() for _ in range(5))
     for version in _versions(models):
         wanted[version.model] += version.min_workers
         ready[version.model] += version.ready_workers
         waiting[version.model] += version.waiting
+        capacity[version.model] += version.waiting + version.room
         slots[version.model] += version.ready_workers * version.batch_size
     workers = GaugeMetricFamily(
         "weakseg_workers", "Workers: those that were asked for, and those that answer.", labels=("model", "state")
     )
     queue = GaugeMetricFamily(
         "weakseg_queue_depth", "Requests in TorchServe's queue: no worker has them yet.", labels=("model",)
+    )
+    most = GaugeMetricFamily(
+        "weakseg_queue_capacity", "job_queue_size: so many may wait, further ones are sent back.", labels=("model",)
     )
     room = GaugeMetricFamily(
         "weakseg_batch_slots", "Requests that all ready workers together take at a time.", labels=("model",)
@@ -106,8 +110,9 @@ def _tell_workers(models: Mapping[str, Model]) -> Iterator[Metric]:
         workers.add_metric((model, "wanted"), wanted[model])
         workers.add_metric((model, "ready"), ready[model])
         queue.add_metric((model,), waiting[model])
+        most.add_metric((model,), capacity[model])
         room.add_metric((model,), slots[model])
-    yield from (workers, queue, room)
+    yield from (workers, queue, most, room)
 
 
 def _text(fact: object) -> str:

@@ -40,8 +40,10 @@ def read(registry: CollectorRegistry) -> dict[str, float]:
     return found
 
 
-def version(*workers: Worker, model: str = "cat", name: str = "1.0", wanted: int = 2, waiting: int = 0) -> Version:
-    return Version(model, name, f"{model}.mar", workers, wanted, 4, 8, 120.0, waiting)
+def version(
+    *workers: Worker, model: str = "cat", name: str = "1.0", wanted: int = 2, waiting: int = 0, room: int = 0
+) -> Version:
+    return Version(model, name, f"{model}.mar", workers, wanted, 4, 8, 120.0, waiting, room)
 
 
 def models(*versions: Version) -> dict[str, Model]:
@@ -84,6 +86,7 @@ def test_a_request_is_counted_with_what_its_worker_told() -> None:
     assert told['weakseg_request_duration_seconds_bucket{le="0.05",model="cat",status="2xx"}'] == 1
     assert told['weakseg_stage_duration_seconds_sum{model="cat",stage="forward"}'] == 0.02
     assert told['weakseg_batch_size_sum{model="cat"}'] == 3
+    assert told['weakseg_worker_busy_seconds_total{model="cat"}'] == 0.03
     assert told['weakseg_foreground_ratio_sum{model="cat"}'] == 0.25
     assert 'weakseg_stage_duration_seconds_count{model="cat",stage="refine"}' not in told, "it did not run"
 
@@ -170,7 +173,7 @@ def test_a_worker_that_died_is_counted_once_and_one_that_was_dismissed_is_not() 
 
 def test_workers_and_queues_are_read_when_scraped(thread: LoopThread) -> None:
     catalogue = FakeCatalogue(
-        version(Worker("9000", 11, True, False), Worker("9001", 12, False, False), waiting=5),
+        version(Worker("9000", 11, True, False), Worker("9001", 12, False, False), waiting=5, room=95),
         version(model="dog", wanted=1),
     )
     registry = CollectorRegistry()
@@ -182,6 +185,7 @@ def test_workers_and_queues_are_read_when_scraped(thread: LoopThread) -> None:
     assert told['weakseg_workers{model="cat",state="ready"}'] == 1
     assert told['weakseg_workers{model="dog",state="ready"}'] == 0
     assert told['weakseg_queue_depth{model="cat"}'] == 5
+    assert told['weakseg_queue_capacity{model="cat"}'] == 100
     assert told['weakseg_batch_slots{model="cat"}'] == 8
     assert told["weakseg_torchserve_up"] == 1
     about = 'default="true",demonstration="false",method="cam",model="cat",network="squeezenet1_1",version="1.0"'
