@@ -75,8 +75,9 @@ class Gate:
                 log.exception("request %s failed", record.request_id)
             if record.status:
                 raise  # half an answer is sent: the connection has to break
-            fault = error if isinstance(error, RequestError) else InternalError()
-            await exchange.answer(word(record.path, fault))
+            # No name for it here: a frame that holds its own error is a cycle, and with it stays the connection, half
+            # closed, until the next garbage collection.
+            await exchange.answer(word(record.path, error if isinstance(error, RequestError) else InternalError()))
 
 
 class _Exchange:

@@ -129,7 +129,10 @@ class Service:
             raise QueueFullError(question.model)
         if isinstance(fault, WorkerDiedError) and 0 < version.response_timeout_s <= time.monotonic() - sent_s:
             raise WorkerTimeoutError(question.model)  # TorchServe ends a worker that takes longer: it might again
-        raise fault
+        try:
+            raise fault
+        finally:
+            del fault  # else error and frame hold each other, and the photo with them, until a garbage collection
 
     async def _has_workers(self, version: Version) -> bool:
         """Whether there are any, living or not: TorchServe says the same of a queue that is full."""

@@ -129,8 +129,8 @@ def test_one_that_runs_out_of_memory_says_so_and_lives(plant: Plant) -> None:
 
 def workers_told(plant: Plant, model: str) -> int:
     """How many ready workers the front knows of: it looks every few seconds."""
-    health = send("GET", f"{plant.launcher.url}/health").json
-    return int(health["models"][model][0]["workers_ready"])
+    models = send("GET", f"{plant.launcher.url}/health").json["models"]
+    return next(int(known["versions"][0]["workers_ready"]) for known in models if known["model"] == model)
 
 
 def test_without_any_worker_callers_are_told_to_come_back(plant: Plant) -> None:
