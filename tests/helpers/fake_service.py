@@ -73,6 +73,7 @@ class FakeService:
         self.asked: list[Asked] = []
         self.paths: set[str] = set()
         self.tokens: set[str | None] = set()
+        self.answered = 0
         self.most_at_once = 0
         self._at_once = 0
 
@@ -122,6 +123,7 @@ class FakeService:
             return await self._act(request)
         finally:
             self._at_once -= 1
+            self.answered += 1
 
     async def _act(self, request: web.Request) -> web.StreamResponse:
         self.paths.add(request.path)
