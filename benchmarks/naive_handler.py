@@ -1,4 +1,4 @@
-"""TorchServe's way into `benchmarks.naive`: no batching; header X-Weakseg-Refine as weakseg's own handler reads it."""
+"""TorchServe's way into `benchmarks.naive`: one photo at a time, no options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import torch
 
-from benchmarks.naive import Recipe, load_gradcam, naive_mask
+from benchmarks.naive import Recipe, load_saliency, naive_answer
 
 
 class NaiveHandler:
@@ -20,12 +20,11 @@ class NaiveHandler:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
         self._recipe = Recipe(**settings)
-        self._gradcam = load_gradcam()
+        self._saliency = load_saliency()
 
     def handle(self, rows: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
         return [self._answer(row, index, context) for index, row in enumerate(rows)]
 
     def _answer(self, row: Mapping[str, Any], index: int, context: Any) -> bytes:
-        refine = context.get_request_header(index, "X-Weakseg-Refine") != "none"
-        context.set_response_content_type(index, "image/png")
-        return naive_mask(bytes(row["body"]), self._gradcam, self._recipe, refine=refine)
+        context.set_response_content_type(index, "application/json")
+        return naive_answer(bytes(row["body"]), self._saliency, self._recipe)

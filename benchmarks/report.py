@@ -22,15 +22,17 @@ class Table:
     title: str
     rows: Sequence[Row]
     note: str = ""
+    pictures: Sequence[Path] = ()  # beside the report
 
     def to_markdown(self) -> str:
         columns = list(self.rows[0])
         texts = [columns, *([_shown(row[column]) for column in columns] for row in self.rows)]
         widths = [max(len(text[index]) for text in texts) for index in range(len(columns))]
-        numeric = [isinstance(self.rows[0][column], (int, float)) for column in columns]
+        numeric = [any(isinstance(row[column], (int, float)) for row in self.rows) for column in columns]
         lines = [_line(texts[0], widths, numeric), _rule(widths, numeric)]
         lines += [_line(text, widths, numeric) for text in texts[1:]]
-        parts = [f"## {self.title}", "\n".join(lines), self.note]
+        pictures = "\n".join(f"![{self.title}]({picture.name})" for picture in self.pictures)
+        parts = [f"## {self.title}", "\n".join(lines), pictures, self.note]
         return "\n\n".join(part for part in parts if part)
 
 

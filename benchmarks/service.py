@@ -1,4 +1,4 @@
-"""One TorchServe with weakseg's model and the naive one side by side, in a scratch folder on free ports."""
+"""A whole weakseg service with archives of the benchmark's own, in a scratch folder on free ports."""
 
 from __future__ import annotations
 
@@ -8,50 +8,82 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from benchmarks.load import Target
 from benchmarks.naive import Recipe
+from export.build import build_archive
 from scripts import torchserve
-from scripts.torchserve import Instance, ServiceError, Wanted
-from weakseg.archive import CONFIG_FILE
+from scripts.torchserve import HOST, PORTS, Instance, ServiceError, Wanted
+from weakseg.archive import CONFIG_FILE, Archive, open_archive
+from weakseg.attribution.saliency import SaliencySettings
 from weakseg.card import CARD_KEY, ModelCard
-from weakseg.options import Options, Refine
+from weakseg.models.classifier import load_classifier
+from weakseg.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
+FRONT = "weakseg_address"  # of PORTS
+SALIENCY = "weakseg_saliency"
+# Saliency, smoothed, then sharpened by a CRF: the course project's way, at the photo's size, with its ten steps.
+_SALIENCY_TASK = {"refine": "gaussian+crf", "sigma": 0.02, "threshold": 0.3, "crf": {"engine": "fast", "steps": 10}}
 
 
 def recipe_of(card: ModelCard) -> Recipe:
-    """The naive service's recipe: GrabCut and threshold as weakseg's card has them for a photo."""
-    cut = card.settings(Options(refine=Refine.GRABCUT))
-    plain = card.settings(Options(refine=Refine.NONE))
-    assert cut.levels is not None
-    return Recipe(cut.levels, cut.iterations or 1, card.sides.grabcut, plain.threshold or 0.0)
+    """What the naive service must do to give the same masks as a model whose answer is ``gaussian+crf``."""
+    settings = card.settings(Options())
+    assert settings.crf is not None
+    assert settings.sigma is not None
+    assert settings.threshold is not None
+    crf = settings.crf.model_dump(exclude={"engine"})
+    return Recipe(sigma=settings.sigma, threshold=settings.threshold, **crf)
 
 
-def copy_archive(source: Path, target: Path, **serving: int) -> None:
-    """A model archive under another name, with other TorchServe settings (``batchSize`` ...): the same graph."""
+def build_saliency_archive(folder: Path) -> Archive:
+    """Export SqueezeNet's plain saliency into a folder.
+
+    Raises:
+        WeightsUnavailableError: the ImageNet weights cannot be had.
+    """
+    built = build_archive(
+        load_classifier("squeezenet1_1"),
+        name=SALIENCY,
+        directory=folder,
+        settings=SaliencySettings(),
+        card_fields={"photo_task": _SALIENCY_TASK, "refine_side": 500},
+    )
+    return open_archive(built.path)
+
+
+def copy_archive(source: Path, target: Path, *, runtime: str | None = None, **serving: int) -> None:
+    """A model archive under another name, with other TorchServe settings (``batchSize`` ...): the same graphs.
+
+    Args:
+        runtime: The card's, where it is to be another one.
+    """
+    card = {"name": target.stem} | ({"runtime": runtime} if runtime else {})
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for member in old.infolist():
             content = old.read(member)
             if member.filename == CONFIG_FILE:
-                content = _changed_config(content, target.stem, serving)
+                content = _changed_config(content, card, serving)
             new.writestr(member, content)
 
 
-def write_naive_archive(target: Path, recipe: Recipe, *, threads: int) -> None:
-    """The naive service as an archive: one worker, one photo at a time."""
+def write_naive_archive(target: Path, recipe: Recipe, *, threads: int, workers: int) -> None:
+    """The naive service as an archive: one photo at a time in each worker."""
     config = {
-        "minWorkers": 1,
-        "maxWorkers": 1,
+        "minWorkers": workers,
+        "maxWorkers": workers,
         "batchSize": 1,
         "maxBatchDelay": 1,  # TorchServe reads 0 as "not set"
         "responseTimeout": 120,
-        "naive": {**asdict(recipe), "levels": list(recipe.levels), "threads": threads},
+        "naive": {**asdict(recipe), "threads": threads},
     }
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -66,7 +98,7 @@ def write_naive_archive(target: Path, recipe: Recipe, *, threads: int) -> None:
 
 @contextmanager
 def running(write_archives: Callable[[Path], Sequence[str]], on_progress: Callable[[str], None]) -> Iterator[Instance]:
-    """A TorchServe until the block ends; none of its processes or files is left after it.
+    """A service until the block ends; none of its processes or files is left after it.
 
     Args:
         write_archives: Writes the archives into the store that it is given; their names.
@@ -86,6 +118,19 @@ def running(write_archives: Callable[[Path], Sequence[str]], on_progress: Callab
             torchserve.stop(instance)
 
 
+def target_of(
+    instance: Instance, model: str, photo: bytes, options: Mapping[str, str], *, past_the_front: bool = False
+) -> Target:
+    """A JPEG as the body, options as headers.
+
+    Args:
+        past_the_front: Straight to TorchServe; callers of the service do not reach it there.
+    """
+    headers = {f"X-Weakseg-{name.replace('_', '-')}": value for name, value in options.items()}
+    port = instance.port + (PORTS["inference_address"] if past_the_front else PORTS.get(FRONT, 0))
+    return Target(HOST, port, f"/predictions/{model}", photo, {"Content-Type": "image/jpeg", **headers})
+
+
 def describe_workers(instance: Instance, name: str) -> dict[str, int]:
     """What TorchServe itself says of a model: number of workers, batch size and delay."""
     (described,) = instance.ask("management", f"/models/{name}")
@@ -97,7 +142,7 @@ def describe_workers(instance: Instance, name: str) -> dict[str, int]:
 
 
 def find_free_ports() -> int:
-    """The first of as many free ports in a row as TorchServe takes.
+    """The first of as many free ports in a row as a service takes.
 
     Raises:
         ServiceError: none between 20080 and 30000.
@@ -109,9 +154,9 @@ def find_free_ports() -> int:
     raise ServiceError("No free ports in a row between 20080 and 30000.")
 
 
-def _changed_config(content: bytes, name: str, serving: dict[str, int]) -> str:
+def _changed_config(content: bytes, card: Mapping[str, Any], serving: Mapping[str, int]) -> str:
     document = {**yaml.safe_load(content), **serving}
-    document[CARD_KEY]["name"] = name
+    document[CARD_KEY] |= card
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 

@@ -194,7 +194,15 @@ def export(
         RuntimeName, typer.Option(help="The one that serves; both are archived.", rich_help_panel=SERVING)
     ] = RuntimeName.ONNX,
     threads: Annotated[int, typer.Option(help="Threads per worker.", rich_help_panel=SERVING)] = 1,
-    workers: Annotated[int, typer.Option(help="Worker processes.", rich_help_panel=SERVING)] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Worker processes, whatever the machine.",
+            show_default="as many as the machine has cores for",
+            rich_help_panel=SERVING,
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(

@@ -48,21 +48,42 @@ def default_batch_size(method: Method) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """TorchServe's own settings of a model."""
+    """TorchServe's own settings of a model.
 
-    workers: int = 1
+    How many workers there are is the machine's to say (``scripts/sizing.py``), since whatever an archive says wins over
+    that, and over ``initial_workers`` of a registration.
+
+    Args:
+        workers: A fixed number of them, all the same.
+        batch_size: Requests that a worker takes at once, at most.
+        max_batch_delay_ms: How long the first of a batch waits for others. All of it is a lone request's wait;
+            TorchServe reads 0 as "not set", which is 100 ms.
+        response_timeout_s: A worker that answers no batch for so long is killed and started again.
+        startup_timeout_s: So long a worker may load its model; a large one on a busy machine takes minutes.
+        job_queue_size: Requests that wait for a worker; one more is answered 503. 100 photos of 60 ms are 6 s of work.
+        retry_s: A worker that dies again and again is given up after so long, and nothing starts it any more.
+            TorchServe's own five minutes give up a service whose GPU or memory is taken for a while; attempts come at
+            growing distances, 27 minutes at most.
+    """
+
+    workers: int | None = None
     batch_size: int = 8
-    max_batch_delay_ms: int = 1  # all of it is a lone request's wait; TorchServe reads 0 as "not set", which is 100 ms
+    max_batch_delay_ms: int = 1
     response_timeout_s: int = 120
+    startup_timeout_s: int = 300
+    job_queue_size: int = 100
+    retry_s: int = 7 * 24 * 3600
 
     def as_dict(self) -> dict[str, int]:
         """The keys of TorchServe's model-config.yaml."""
-        return {
-            "minWorkers": self.workers,
-            "maxWorkers": self.workers,
+        workers = {} if self.workers is None else {"minWorkers": self.workers, "maxWorkers": self.workers}
+        return workers | {
             "batchSize": self.batch_size,
             "maxBatchDelay": self.max_batch_delay_ms,
             "responseTimeout": self.response_timeout_s,
+            "startupTimeout": self.startup_timeout_s,
+            "jobQueueSize": self.job_queue_size,
+            "maxRetryTimeoutInSec": self.retry_s,
         }
 
 

@@ -13,13 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from front import health, logs, predictions
+from front import health, kserve_v1, kserve_v2, logs, predictions
 from front.bodies import Intake
 from front.catalogue import Catalogue
 from front.errors import InternalError, NotAllowedError, NotFoundError
 from front.gate import Gate
+from front.kserve_errors import word
 from front.metrics import Metrics
-from front.replies import reply_to
+from front.observation import observe_workers, register_collectors
 from front.service import Service
 from front.settings import Settings
 from front.token_list import TokenList
@@ -45,10 +46,11 @@ def create_app(settings: Settings, lines: logs.Log | None = None) -> FastAPI:
     state.intake = Intake(settings)
     callers = TokenList(settings.token_file) if settings.token_file else None
     state.tokens = Tokens(settings.key_file, callers)
-    app.add_middleware(Gate, intake=state.intake, tokens=state.tokens, lines=lines or logs.Log())
+    app.add_middleware(Gate, intake=state.intake, tokens=state.tokens, lines=lines or logs.Log(), metrics=state.metrics)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.router.routes += predictions.routes()
-    app.include_router(health.router)
+    for router in (health.router, kserve_v1.router, kserve_v2.router):
+        app.include_router(router)
     return app
 
 
@@ -59,8 +61,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         upstream = Upstream(state.settings)
         stack.push_async_callback(upstream.close)
-        catalogue = Catalogue(upstream, lambda: state.tokens.key("management"))
+        catalogue = Catalogue(upstream, lambda: state.tokens.key("management"), observe_workers(state.metrics))
         stack.push_async_callback(catalogue.close)
+        register_collectors(state.metrics.registry, catalogue, state.intake)
         state.service = Service(state.settings, upstream, catalogue, state.metrics)
         followed = asyncio.create_task(catalogue.follow())
         stack.callback(followed.cancel)
@@ -80,7 +83,7 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
         fault = NotFoundError(request.url.path)
     elif error.status_code == 405:
         fault = NotAllowedError(request.method, (error.headers or {}).get("Allow", "see /openapi.json"))
-    reply = reply_to(fault)
+    reply = word(request.url.path, fault)
     logs.current().error = reply.error
     response = reply.response()
     if error.headers:

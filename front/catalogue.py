@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -42,6 +42,8 @@ class Version:
     max_workers: int
     batch_size: int
     response_timeout_s: float
+    waiting: int  # requests in its queue
+    room: int = 0  # for so many more there
 
     @property
     def ready_workers(self) -> int:
@@ -61,9 +63,20 @@ class Catalogue:
 
     Args:
         management_key: The key of TorchServe's management API, or None.
+        on_look: Is told what each look found.
+
+    Attributes:
+        is_reachable: Whether the last look succeeded.
     """
 
-    def __init__(self, upstream: Upstream, management_key: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        management_key: Callable[[], str | None],
+        on_look: Callable[[Mapping[str, Model]], None] = lambda _: None,
+    ) -> None:
+        self.is_reachable = False
+        self._on_look = on_look
         self._upstream = upstream
         self._management_key = management_key
         self._models: dict[str, Model] = {}
@@ -79,6 +92,10 @@ class Catalogue:
 
     def models(self) -> tuple[str, ...]:
         return tuple(self._models)
+
+    def snapshot(self) -> Mapping[str, Model]:
+        """All that was there at the last look; no later look changes it."""
+        return self._models
 
     def default_version(self, model: str) -> str:
         """Raises UnknownModelError."""
@@ -141,6 +158,11 @@ class Catalogue:
         self._cards[key] = (found.archive, card)
         return card
 
+    def card(self, version: Version) -> dict[str, Any] | None:
+        """What a worker said of its model, where it was asked."""
+        archive, card = self._cards.get((version.model, version.name), ("", None))
+        return card if archive == version.archive else None
+
     async def refresh(self) -> None:
         """A look that begins after this call. Those who wait for one share it."""
         if self._next is None:
@@ -164,7 +186,10 @@ class Catalogue:
         try:
             self._models = await self._look()
             self._looked = began
+            self.is_reachable = True
+            self._on_look(self._models)
         except UnavailableError:
+            self.is_reachable = False
             if self.is_loaded:
                 log.warning("the management API cannot be reached; models stay as they were")
 
@@ -216,4 +241,6 @@ def _read(model: str, entry: dict[str, Any]) -> Version:
         entry["maxWorkers"],
         entry["batchSize"],
         float(entry.get("responseTimeout", 0)),
+        int(entry.get("jobQueueStatus", {}).get("pendingRequests", 0)),
+        int(entry.get("jobQueueStatus", {}).get("remainingCapacity", 0)),
     )

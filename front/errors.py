@@ -4,6 +4,7 @@ RequestError (weakseg.errors)
 └── FrontError
     ├── BodyTooLargeError    413 body_too_large     more bytes than this service takes
     ├── BodyTimeoutError     408 body_timeout       the body did not arrive in time
+    ├── UnsupportedEncodingError  415 encoding_unsupported  a Content-Encoding that is not undone here
     ├── ClientGoneError      499 client_gone        nobody is there to be answered: in logs and metrics only
     ├── UnknownModelError    404 model_unknown
     ├── UnknownVersionError  404 version_unknown
@@ -55,6 +56,18 @@ class BodyTimeoutError(FrontError):
             f"the body did not arrive within {timeout_s:g} s.",
             field="body",
             remedy="Send it again, over a faster connection, or send a smaller picture.",
+        )
+
+
+class UnsupportedEncodingError(FrontError):
+    code = "encoding_unsupported"
+    status = 415
+
+    def __init__(self, encoding: str, known: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{encoding[:40]!r} is not undone here.",
+            field="Content-Encoding",
+            remedy=f"Send the body as it is, or in one of: {', '.join(known)}.",
         )
 
 

@@ -14,7 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from front import ids, logs
 from front.bodies import Intake
 from front.errors import BodyTooLargeError, BusyError, ClientGoneError, InternalError
-from front.replies import Reply, reply_to
+from front.kserve_errors import word
+from front.metrics import Metrics
+from front.replies import Reply
 from front.tokens import Tokens
 from weakseg.errors import RequestError
 
@@ -27,8 +29,8 @@ log = logging.getLogger(__name__)
 class Gate:
     """The outermost middleware."""
 
-    def __init__(self, app: ASGIApp, *, intake: Intake, tokens: Tokens, lines: logs.Log) -> None:
-        self.app, self.intake, self.tokens, self.lines = app, intake, tokens, lines
+    def __init__(self, app: ASGIApp, *, intake: Intake, tokens: Tokens, lines: logs.Log, metrics: Metrics) -> None:
+        self.app, self.intake, self.tokens, self.lines, self.metrics = app, intake, tokens, lines, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,6 +50,9 @@ class Gate:
             self.intake.release(record)
             if record.gone:
                 record.status, record.error = ClientGoneError.status, ClientGoneError.code
+            self.metrics.exchanged(record.path, record.status, record.bytes_in, record.bytes_out)
+            if record.error and not record.model:
+                self.metrics.rejected("", record.error)
             self.lines.write(record)
 
     async def _pass(self, scope: Scope, exchange: _Exchange) -> None:
@@ -69,7 +74,7 @@ class Gate:
             if record.status:
                 raise  # half an answer is sent: the connection has to break
             fault = error if isinstance(error, RequestError) else InternalError()
-            await exchange.answer(reply_to(fault))
+            await exchange.answer(word(record.path, fault))
 
 
 class _Exchange:

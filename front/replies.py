@@ -16,7 +16,7 @@ class Reply:
     """What a caller gets, and what the front alone learns.
 
     Args:
-        headers: Public ones, X-Weakseg-... and Retry-After; without Content-Type.
+        headers: Public ones, x-weakseg-... and retry-after, names in lower case; without Content-Type.
         telemetry: What the worker measured; None where no worker answered.
         error: The code of the error that ``body`` holds.
     """
@@ -39,8 +39,8 @@ class Reply:
 
 def reply_to(error: RequestError) -> Reply:
     """Any error on purpose, as JSON."""
-    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
     if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["www-authenticate"] = "Bearer"
     body = json.dumps(error.as_dict(), separators=(",", ":")).encode()
     return Reply(error.status, body, "application/json", headers, error=error.code)

@@ -64,7 +64,6 @@ class Service:
         try:
             version = await self.catalogue.find(question.model, question.version)
         except RequestError as error:
-            self.metrics.rejected("", error.code)
             record.error = error.code
             return reply_to(error)
         record.model, record.version = question.model, version.name

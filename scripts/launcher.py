@@ -1,11 +1,13 @@
-"""The steps of ./scripts/serve, once its environment is there: archives, TorchServe, a curl line."""
+"""The steps of ./scripts/serve, once its environment is there: archives, the service, a curl line."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 import shlex
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +21,8 @@ from rich.markup import escape
 
 from scripts import archives, torchserve
 from scripts.archives import Trained
+from scripts.machine import look_at_machine
+from scripts.sizing import Plan, make_plan, read_model, read_workers
 from scripts.store import stored_cards, stored_models
 from scripts.torchserve import PORTS, ROOT, STATE, Instance, ServiceError, Wanted
 from weakseg.archive import open_archive
@@ -30,8 +34,17 @@ CAT, PORTRAIT = "chelsea.png", "astronaut.png"  # of scikit-image
 SAMPLES = {"hair": PORTRAIT}  # of models that know no cats
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+
+class LenientConsole(Console):
+    """A console whose reader may go away, as in ``./scripts/serve --detach | head``: rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console(highlight=False, soft_wrap=True)
+console = LenientConsole(highlight=False, soft_wrap=True)
 
 
 class Interrupted(Exception):
@@ -65,18 +78,29 @@ def serve(
             show_default="joint or cam where the network suits, else saliency",
         ),
     ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            help="Worker processes: N for every model, or name=N,name=N.",
+            show_default="as many as the machine has cores and memory for; one per GPU",
+        ),
+    ] = None,
     port: Annotated[
         int,
         typer.Option(
             min=1,
             max=65536 - len(PORTS),
-            help="Inference port; management is the next one, then metrics and two for gRPC.",
+            help="Where callers ask; six more follow: management, metrics, two for gRPC, two of TorchServe's own.",
         ),
     ] = 8080,
     store: Annotated[Path, typer.Option(file_okay=False, help="Folder of the archives.")] = ROOT / "model_store",
     state: Annotated[Path, typer.Option(file_okay=False, help="Folder for logs and notes; one service each.")] = STATE,
-    config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="TorchServe's configuration.")] = CONFIG,
-    show_logs: Annotated[bool, typer.Option("--show-logs", help="TorchServe's log on the console, too.")] = False,
+    config: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Configuration of TorchServe and of the front.")
+    ] = CONFIG,
+    show_logs: Annotated[
+        bool, typer.Option("--show-logs", help="Logs of requests and of TorchServe on the console, too.")
+    ] = False,
     build_only: Annotated[bool, typer.Option("--build-only", help="Build the archives, start nothing.")] = False,
     no_build: Annotated[
         bool, typer.Option("--no-build", help="Serve the store's archives as they are: nothing is built or downloaded.")
@@ -85,7 +109,7 @@ def serve(
         bool, typer.Option("--no-demo", help="Without ImageNet weights fail, instead of making a demonstration model.")
     ] = False,
 ) -> None:
-    """Serve weakseg's models with TorchServe on 127.0.0.1.
+    """Serve weakseg's models on 127.0.0.1: TorchServe, and an HTTP front before it.
 
     The first start builds what is missing: the environment, the weights, the archive. Later starts reuse it. Without
     --detach the service runs until Ctrl-C.
@@ -101,7 +125,8 @@ def serve(
                 trained = archives.read_checkpoint(checkpoint, _report, method=method)
                 models = trained.name
             names = _names(models, store.resolve(), no_build=no_build and not stop)
-            wanted = Wanted(names, port, store.resolve(), state.resolve(), config.resolve(), show_logs)
+            decided = read_workers(workers, names) if workers and not stop else {}
+            wanted = Wanted(names, port, store.resolve(), state.resolve(), config.resolve(), show_logs, decided)
             if stop:
                 stop_service(wanted.state)
             elif build_only:
@@ -139,10 +164,12 @@ def run_service(
                 cards = build_archives(wanted, trained, demo=demo)
             else:
                 cards = stored_cards(wanted.models, wanted.store, demo=demo)
-            say(f"TorchServe starts; its logs: {escape(str(wanted.state / 'logs'))}")
-            instance = torchserve.start(wanted)
+            say(f"The service starts; its logs: {escape(str(wanted.state / 'logs'))}")
+            plan = _make_plan(wanted)
+            instance = torchserve.start(wanted, plan)
             cleanup.callback(_stop, instance)
             torchserve.wait_until_ready(instance, say)
+            torchserve.scale(instance, plan)
         _show_usage(instance, cards)
         if detach:
             cleanup.pop_all()
@@ -155,6 +182,13 @@ def build_archives(wanted: Wanted, trained: Trained | None = None, *, demo: bool
     if trained:
         archives.ensure_trained(trained, wanted.store, _report)
     return [archives.ensure_archive(name, wanted.store, _report, demo=demo) for name in wanted.models]
+
+
+def _make_plan(wanted: Wanted) -> Plan:
+    models = [read_model(wanted.store / f"{name}.mar") for name in wanted.models]
+    plan = make_plan(look_at_machine(), models, wanted.workers)
+    say(escape(plan.reason))
+    return plan
 
 
 def _names(models: str | None, store: Path, *, no_build: bool) -> tuple[str, ...]:
@@ -220,13 +254,13 @@ def _follow(instance: Instance) -> None:
             time.sleep(1)
     except Interrupted:
         return
-    raise ServiceError(f"TorchServe ended by itself.\n{torchserve.log_tail(instance.state)}")
+    raise ServiceError(f"The service ended by itself.\n{torchserve.log_tail(instance.state)}")
 
 
 def _stop(instance: Instance) -> None:
-    for number in SIGNALS:  # a second Ctrl-C must not leave half of it behind; this takes 20 s at most
+    for number in SIGNALS:  # a second Ctrl-C must not leave half of it behind; this ends
         signal.signal(number, signal.SIG_IGN)
-    say("TorchServe and its workers stop")
+    say("Stopping: what is under way is answered first")
     torchserve.stop(instance)
 
 

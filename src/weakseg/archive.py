@@ -14,6 +14,7 @@ from weakseg.card import ModelCard, parse_card
 from weakseg.errors import ModelError
 
 CONFIG_FILE = "model-config.yaml"
+THREADS_VARIABLE = "WEAKSEG_THREADS"  # threads of a worker where the machine decides, not the card
 DEFAULT_MODEL = "weakseg"  # what is asked where no model is named; others are served beside it
 
 

@@ -6,6 +6,7 @@ The context is TorchServe's, but nothing of TorchServe is imported here: its han
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -17,8 +18,8 @@ import torch
 
 from weakseg import telemetry
 from weakseg.answer import encode_error
-from weakseg.archive import open_archive
-from weakseg.card import Method
+from weakseg.archive import THREADS_VARIABLE, open_archive
+from weakseg.card import Method, ModelCard
 from weakseg.describe import describe_model
 from weakseg.envelope import is_envelope, unpack
 from weakseg.errors import ModelError, RequestError
@@ -43,13 +44,16 @@ class ModelWorker:
         """
         properties = context.system_properties
         archive = open_archive(Path(properties["model_dir"]))
-        if archive.card.method not in self.methods:
-            raise ModelError(f"{type(self).__name__} serves {', '.join(self.methods)}, not {archive.card.method}.")
-        cv2.setNumThreads(archive.card.threads)
+        card = _with_threads(archive.card, os.environ)
+        if card.method not in self.methods:
+            raise ModelError(f"{type(self).__name__} serves {', '.join(self.methods)}, not {card.method}.")
+        cv2.setNumThreads(card.threads)
         gpu = properties.get("gpu_id") if torch.cuda.is_available() else None
-        runtime = open_runtime(archive.card, archive.read_file, gpu=gpu)
-        self._pipeline = Pipeline(archive.card, runtime)
+        runtime = open_runtime(card, archive.read_file, gpu=gpu)
+        self._pipeline = Pipeline(card, runtime)
         self._pipeline.warm_up()
+        # TorchServe prints two lines per batch at level INFO, which its Java side reads and parses.
+        logging.getLogger().setLevel(logging.WARNING)
 
     def handle(self, rows: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
         """Answer a batch; status, content type and headers go to the context, by index."""
@@ -77,6 +81,12 @@ class ModelWorker:
         except Exception:
             log.exception("a request could not be read")
             return encode_error(None)
+
+
+def _with_threads(card: ModelCard, environment: Mapping[str, str]) -> ModelCard:
+    """The card, with as many threads as the launcher found cores for, where it says so."""
+    threads = environment.get(THREADS_VARIABLE)
+    return card if threads is None else card.model_copy(update={"threads": int(threads)})
 
 
 def _set_telemetry(

@@ -73,18 +73,23 @@ def _read_json(body: Any) -> tuple[bytes | None, dict[str, Any]]:
         raise MalformedBodyError("the body is not a JSON object.", field="body", remedy=remedy)
     sent = dict(body)
     encoded = sent.pop(_IMAGE_FIELD, None)
-    return (None if encoded is None else _from_base64(encoded)), sent
+    return (None if encoded is None else decode_base64(encoded, field=_IMAGE_FIELD)), sent
 
 
-def _from_base64(encoded: Any) -> bytes:
+def decode_base64(encoded: Any, *, field: str) -> bytes:
+    """A picture out of a JSON document: base64, perhaps with blanks in it or as a ``data:`` URL.
+
+    Raises:
+        MalformedBodyError: it is none.
+    """
     if not isinstance(encoded, str):
-        raise MalformedBodyError("image is not a text.", field="image", remedy="Send the picture's bytes as base64.")
+        raise MalformedBodyError(f"{field} is not a text.", field=field, remedy="Send the picture's bytes as base64.")
     text = encoded.partition(",")[2] if encoded.startswith("data:") else encoded
     try:
         return base64.b64decode(_BLANKS.sub("", text), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedBodyError(
-            f"image is not valid base64 ({error}).", field="image", remedy="Send the picture's bytes as base64."
+            f"{field} is not valid base64 ({error}).", field=field, remedy="Send the picture's bytes as base64."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,8 +47,8 @@ def test_batched_answers_equal_single_ones(service: Service, batched: str) -> No
     assert [reply.status for reply in replies] == [reply.status for reply in expected] * 4
     assert [reply.body for reply in replies] == [reply.body for reply in expected] * 4
 
-    log = (service.launcher.state / "logs" / "model_log.log").read_text()
-    batches = len(re.findall(r"W-\d+-batched_\S+ MODEL_LOG - Backend received inference", log))
+    lines = map(json.loads, (service.launcher.state / "logs" / "requests.log").read_text().splitlines())
+    batches = sum(bool(line.get("batch_size")) for line in lines if line.get("model") == "batched")
     assert 0 < batches <= len(calls) / 2, f"{len(calls)} requests came in {batches} batches"
 
 
@@ -83,4 +84,6 @@ def test_a_demonstration_model_says_so_everywhere(service: Service) -> None:
 def test_metrics_in_the_format_of_prometheus(service: Service) -> None:
     post(service.tiny, cat_photo())
     metrics = send("GET", f"http://127.0.0.1:{service.launcher.port + 2}/metrics").body.decode()
-    assert re.search(r'^ts_inference_requests_total\{model_name="tiny_cam".* [1-9]', metrics, flags=re.MULTILINE)
+    assert re.search(r'^weakseg_requests_total\{.*model="tiny_cam".* [1-9]', metrics, flags=re.MULTILINE)
+    inner = send("GET", f"http://127.0.0.1:{service.launcher.port + 6}/metrics").body.decode()
+    assert re.search(r'^ts_inference_requests_total\{model_name="tiny_cam".* [1-9]', inner, flags=re.MULTILINE)

@@ -34,7 +34,7 @@ def test_a_block_of_the_readme(service: Service, tmp_path: Path, block: str) -> 
     if described["modelVersion"] == "demo" and "/weakseg" in block and NAMES_A_CLASS.search(block):
         pytest.skip("names a class that the demonstration model does not know; needs the ImageNet weights")
     lines = [line for line in block.splitlines() if not line.lstrip().startswith("./scripts/")]
-    script = re.sub(r"\b808([0-4])\b", lambda port: str(service.launcher.port + int(port[1])), "\n".join(lines))
+    script = re.sub(r"\b808([0-6])\b", lambda port: str(service.launcher.port + int(port[1])), "\n".join(lines))
 
     (tmp_path / ".weakseg").symlink_to(service.launcher.state)
     for path in ROOT.iterdir():

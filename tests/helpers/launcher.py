@@ -12,10 +12,12 @@ from pathlib import Path
 
 import psutil
 
+from scripts.instance import PORTS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def free_ports(count: int = 5) -> int:
+def free_ports(count: int = len(PORTS)) -> int:
     """The first of ``count`` free ports in a row."""
     for first in range(21_000 + os.getpid() % 5_000, 32_000, count):
         sockets = [socket.socket() for _ in range(count)]
@@ -58,9 +60,8 @@ class Launcher:
         command = [sys.executable, "-m", "scripts.launcher", *arguments, "--state", str(self.state)]
         if "--stop" not in arguments:
             command += ["--store", str(self.store), "--port", str(self.port)]
-        environment = (
-            os.environ | dict(self.environment) | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "COLUMNS": "1000"}
-        )
+        path = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = os.environ | dict(self.environment) | {"PYTHONPATH": path, "COLUMNS": "1000"}
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

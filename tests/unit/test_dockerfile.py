@@ -152,7 +152,10 @@ def test_the_container_asks_for_keys_and_keeps_management_inside() -> None:
     settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     assert settings["disable_token_authorization"] == "false"
     assert settings["enable_model_api"] == "false"
-    assert settings["inference_address"] == "http://0.0.0.0:8080"
+    assert settings["weakseg_address"] == "http://0.0.0.0:8080"
+    assert settings["weakseg_metrics_address"] == "http://0.0.0.0:8082"
+    assert settings["inference_address"].startswith("http://127.0.0.1:")
+    assert settings["metrics_address"].startswith("http://127.0.0.1:")
     assert settings["management_address"].startswith("http://127.0.0.1:")
     assert settings["grpc_management_address"] == "127.0.0.1"
     exposed = FINAL.all_of("EXPOSE")[0].split()
@@ -167,10 +170,9 @@ def test_both_configurations_agree_on_everything_else() -> None:
     local, container = read("config.properties"), read("config.container.properties")
     differing = {name for name in local | container if local.get(name) != container.get(name)}
     assert differing == {
-        "inference_address",
-        "metrics_address",
+        "weakseg_address",
+        "weakseg_metrics_address",
         "disable_token_authorization",
         "token_expiration_min",
         "enable_model_api",
-        "vmargs",
     }

@@ -12,8 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts import archives
+from scripts.configuration import derive, read_properties
+from scripts.instance import PORTS, Instance, find, note
 from scripts.launcher import _show_usage, app
-from scripts.torchserve import Instance, _note, find, find_cause, set_ports
+from scripts.service_logs import find_cause
 from tests.helpers.fakes import make_card
 from weakseg.errors import WeightsUnavailableError
 
@@ -46,18 +48,28 @@ def test_no_cause_while_no_worker_died() -> None:
     assert find_cause("") is None
 
 
-def test_five_ports_in_a_row_and_nothing_else_changes() -> None:
+def test_seven_ports_in_a_row_and_nothing_else_changes() -> None:
     template = (ROOT / "config.properties").read_text()
-    changed = set_ports(template, 9000)
+    changed = derive(template, 9000, {})
     differing = [line for line, old in zip(changed.splitlines(), template.splitlines(), strict=True) if line != old]
     assert differing == [
-        "inference_address=http://127.0.0.1:9000",
+        "weakseg_address=http://127.0.0.1:9000",
         "management_address=http://127.0.0.1:9001",
-        "metrics_address=http://127.0.0.1:9002",
+        "weakseg_metrics_address=http://127.0.0.1:9002",
         "grpc_inference_port=9003",
         "grpc_management_port=9004",
+        "inference_address=http://127.0.0.1:9005",
+        "metrics_address=http://127.0.0.1:9006",
     ]
-    assert set_ports(template, 8080) == template
+    assert derive(template, 8080, {}) == template
+    assert sorted(PORTS.values()) == list(range(len(PORTS)))
+
+
+def test_settings_of_the_launcher_replace_those_of_the_file() -> None:
+    template = "# why\nvmargs=-Xmx1g\nmodel_store = here\n"
+    changed = derive(template, 8080, {"model_store": "/there", "models": '{"m": {"1.0": {}}}'})
+    assert read_properties(changed) == {"vmargs": "-Xmx1g", "model_store": "/there", "models": '{"m": {"1.0": {}}}'}
+    assert "# why" in changed
 
 
 @pytest.mark.parametrize("name", ["config.properties", "config.container.properties"])
@@ -92,20 +104,20 @@ def test_a_note_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
             file.write(text[: len(text) // 2])
         raise OSError("the disk is full")
 
-    note = tmp_path / "instance.json"
+    path = tmp_path / "instance.json"
     instance = Instance(1, 8080, ("m",), tmp_path, tmp_path, tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_text", write_half)
         with pytest.raises(OSError, match="full"):
-            _note(instance)
-    assert not note.exists()
-    _note(instance)
-    assert json.loads(note.read_text())["port"] == 8080
+            note(instance)
+    assert not path.exists()
+    note(instance)
+    assert json.loads(path.read_text())["port"] == 8080
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--port", "65532"), ("--port", "70000"), ("--port", "0"), ("--config", "nowhere"), ("--store", __file__)],
+    [("--port", "65530"), ("--port", "70000"), ("--port", "0"), ("--config", "nowhere"), ("--store", __file__)],
 )
 def test_options_that_cannot_be_are_refused_by_name(tmp_path: Path, option: str, value: str) -> None:
     # --build-only of a model that is not there: whatever gets through ends with 1, and nothing starts.
@@ -116,7 +128,7 @@ def test_options_that_cannot_be_are_refused_by_name(tmp_path: Path, option: str,
 
 
 def test_the_last_port_there_is_can_be_used(tmp_path: Path) -> None:
-    asked = ["--build-only", "--models", "none", "--store", str(tmp_path), "--port", "65531"]
+    asked = ["--build-only", "--models", "none", "--store", str(tmp_path), "--port", "65529"]
     assert CliRunner().invoke(app, asked).exit_code == 1  # no such model
 
 

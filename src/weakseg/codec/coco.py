@@ -34,6 +34,27 @@ def encode_rle(mask: Mask) -> Rle:
     return {"size": [int(length) for length in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
+def decode_rle(rle: Rle) -> Mask:
+    """The (H, W) mask of COCO's compressed run-length encoding: the inverse of `encode_rle`.
+
+    pycocotools' own decoder calls NumPy in a way that NumPy 2 deprecates.
+    """
+    lengths: list[int] = []
+    number = digits = 0
+    for code in rle["counts"].encode("ascii"):
+        number |= (code - 48 & 31) << 5 * digits  # five bits a character, the lowest first
+        digits += 1
+        if code - 48 & 32:
+            continue
+        if code - 48 & 16:
+            number -= 1 << 5 * digits
+        lengths.append(number + (lengths[-2] if len(lengths) > 2 else 0))  # the difference to the last but one
+        number = digits = 0
+    height, width = rle["size"]
+    runs = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    return runs.reshape(width, height).T  # COCO counts down the columns
+
+
 def find_polygons(mask: Mask) -> list[Polygon]:
     """Outlines of an (H, W) mask: one polygon per 8-connected part; an island within a hole is a polygon of its own.
 

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from skimage.draw import polygon2mask
 
 from tests.unit.codec.masks import draw_object, noise_masks, object_seeds
-from weakseg.codec.coco import area_px, bounding_box, encode_rle, find_polygons
+from weakseg.codec.coco import area_px, bounding_box, decode_rle, encode_rle, find_polygons
 
 RING_WITH_ISLAND = np.array(
     [
@@ -65,6 +65,7 @@ def test_rle_is_ready_for_json():
 def test_rle_round_trip(mask):
     rle = encode_rle(mask)
     np.testing.assert_array_equal(coco_mask.decode(rle), mask)
+    np.testing.assert_array_equal(decode_rle(rle), mask)
     assert coco_mask.area(rle) == area_px(mask) == mask.sum()
 
 

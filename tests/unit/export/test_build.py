@@ -85,6 +85,9 @@ def test_configuration_has_torchserves_keys_and_the_card(built: BuiltArchive) ->
         "batchSize": 4,
         "maxBatchDelay": 7,
         "responseTimeout": 60,
+        "startupTimeout": 300,
+        "jobQueueSize": 100,
+        "maxRetryTimeoutInSec": 604800,
     }
     assert card["graph"]["flip"] is True
     assert card["photo_task"]["threshold"] == 0.4

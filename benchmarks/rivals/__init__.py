@@ -1,0 +1,1 @@
+"""weakseg's pipeline behind other servers: what TorchServe is compared with."""

@@ -1,0 +1,33 @@
+"""config.properties: read, and made into the one that a service runs with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from scripts.instance import PORTS
+
+
+def read_properties(text: str) -> dict[str, str]:
+    """Settings by name; the last of a name counts, as for Java."""
+    lines = [line.strip() for line in text.splitlines()]
+    pairs = [line.partition("=") for line in lines if line and line[0] not in "#!"]
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def derive(template: str, port: int, more: Mapping[str, str]) -> str:
+    """config.properties with its ports counted from ``port``, and with other settings, which replace its own."""
+    lines = []
+    for line in template.splitlines():
+        name = line.partition("=")[0].strip()
+        if name in PORTS:
+            lines.append(re.sub(r"\d+$", str(port + PORTS[name]), line))
+        elif name not in more:
+            lines.append(line)
+    if more:
+        lines += [
+            "",
+            "# --- Derived by the launcher: see scripts/sizing.py",
+            *(f"{name}={more[name]}" for name in more),
+        ]
+    return "\n".join([*lines, ""])
