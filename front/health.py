@@ -46,4 +46,5 @@ def _tell(catalogue: Catalogue, model: str, name: str) -> dict[str, object]:
         "default": name == catalogue.default_version(model),
         "workers_ready": version.ready_workers,
         "workers_wanted": version.min_workers,
+        "batch_size": version.batch_size,
     }

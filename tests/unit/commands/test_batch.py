@@ -36,6 +36,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def play(*arguments: str, code: int = 0, **settings: str) -> str:
     result = RUN.invoke(app, ["batch", *arguments], env=settings)
     assert result.exit_code == code, result.output
+    assert code == 0 or type(result.exception) is SystemExit, result.exception
     return result.output
 
 
