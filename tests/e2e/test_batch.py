@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tarfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from scripts.archives import default_models
 from tests.e2e.conftest import Service
 from tests.helpers.photos import cat_photo, every_kind, three_stripes
+from weakseg.batch.endpoint import Address, find_concurrency
 from weakseg.cli import app
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools 2.0.11
@@ -67,6 +69,11 @@ def test_a_tar_with_options(service: Service, photos: Path, tmp_path: Path) -> N
     (red,) = coco.loadAnns(coco.getAnnIds(imgIds=[stripes["id"]]))
     assert (coco.cats[red["category_id"]]["name"], red["bbox"], red["area"]) == ("red", [0, 0, 40, 80], 3200)
     assert len(list((tmp_path / "out/cutouts").rglob("*.png"))) == 13
+
+
+def test_the_service_says_how_much_it_can_do(service: Service) -> None:
+    asked = [find_concurrency(Address(service.launcher.url, model)) for model in ("tiny_cam", "oracle")]
+    assert [asyncio.run(each) for each in asked] == [8, None], "one worker, batches of 8"
 
 
 def test_a_model_that_is_not_served(service: Service, photos: Path, tmp_path: Path) -> None:

@@ -319,7 +319,8 @@ def test_a_name_that_is_a_folder_among_the_results(photos: Path) -> None:
 
 
 def test_as_many_at_a_time_as_the_service_can_do(photos: Path) -> None:
-    health = {"models": {"weakseg": [{"version": "1.0", "default": True, "workers_ready": 2}]}}
+    versions = [{"version": "1.0", "workers_ready": 2, "batch_size": 1}, {"version": "2.0", "workers_ready": 9}]
+    health = {"models": [{"model": "weakseg", "default_version": "1.0", "versions": versions}]}
     with FakeService(lambda _: SLOW, health=health).running() as service:
         run(order(photos, service, concurrency=None), Watching())
     assert 4 < service.most_at_once <= 8
