@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from front.errors import UnavailableError, UnknownModelError, UnknownVersionError
+from front.errors import NoWorkerError, UnavailableError, UnknownModelError, UnknownVersionError
 from front.upstream import Upstream
+from weakseg.errors import RequestError
 
 POLL_S = 5.0
 _POLL_UNREADY_S = 1.0  # while something is not as it should be
@@ -84,6 +85,12 @@ class Catalogue:
         self._looked: float | None = None  # when the last look that succeeded began
         self._began = -_LEAST_S  # when the last look began
         self._next: asyncio.Task[None] | None = None
+        self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    @property
+    def age_s(self) -> float:
+        """Since the last look began."""
+        return time.monotonic() - self._began
 
     @property
     def is_loaded(self) -> bool:
@@ -132,8 +139,7 @@ class Catalogue:
             return self.version(model, version)
         except (UnknownModelError, UnknownVersionError):
             await self.refresh()
-        if not self.is_loaded:
-            raise UnavailableError(model)
+        self.check_loaded()
         return self.version(model, version)
 
     async def describe(self, model: str, version: str | None = None) -> dict[str, Any]:
@@ -141,27 +147,31 @@ class Catalogue:
 
         Raises:
             UnknownModelError, UnknownVersionError: there is no such thing.
-            UnavailableError: no worker answered.
+            NoWorkerError, UnavailableError: no worker answered.
         """
         found = await self.find(model, version)
-        key = (model, found.name)
-        cached = self._cards.get(key)
-        if cached is not None and cached[0] == found.archive:
-            return cached[1]
+        cached = self.card(found)
+        if cached is not None:
+            return cached
         if not found.ready_workers:
-            raise UnavailableError(model)
+            raise NoWorkerError(model)
         path = f"/models/{quote(model, safe='')}/{quote(found.name, safe='')}?customized=true"
         (document,) = await self._upstream.manage(path, self._management_key(), timeout_s=60)
         card = document.get("customizedMetadata")
         if not isinstance(card, dict):
             raise UnavailableError(model)
-        self._cards[key] = (found.archive, card)
+        self._cards[model, found.name] = (found.archive, card)
         return card
 
     def card(self, version: Version) -> dict[str, Any] | None:
         """What a worker said of its model, where it was asked."""
         archive, card = self._cards.get((version.model, version.name), ("", None))
         return card if archive == version.archive else None
+
+    def check_loaded(self) -> None:
+        """Raises UnavailableError: TorchServe was never seen."""
+        if not self.is_loaded:
+            raise UnavailableError
 
     async def refresh(self) -> None:
         """A look that begins after this call. Those who wait for one share it."""
@@ -173,11 +183,27 @@ class Catalogue:
         """Look again and again, until cancelled."""
         while True:
             await self.refresh()
+            self._ask_for_cards()
             await asyncio.sleep(POLL_S if self._is_ready() else _POLL_UNREADY_S)
 
     async def close(self) -> None:
-        if self._next is not None:
-            self._next.cancel()
+        for task in (*self._asking.values(), *([self._next] if self._next else [])):
+            task.cancel()
+
+    def _ask_for_cards(self) -> None:
+        """Of versions whose workers are ready, in the background: a busy worker answers late."""
+        for model, each in self._models.items():
+            for name, version in each.versions.items():
+                if version.ready_workers and self.card(version) is None and (model, name) not in self._asking:
+                    self._asking[model, name] = asyncio.create_task(self._ask_for_card(model, name))
+
+    async def _ask_for_card(self, model: str, version: str) -> None:
+        try:
+            await self.describe(model, version)
+        except RequestError as error:
+            log.warning("%s %s does not describe itself: %s", model, version, error.message)
+        finally:
+            del self._asking[model, version]
 
     async def _look_soon(self) -> None:
         await asyncio.sleep(max(0.0, self._began + _LEAST_S - time.monotonic()))

@@ -40,9 +40,10 @@ class BodyTooLargeError(FrontError):
     code = "body_too_large"
     status = 413
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int | None = None) -> None:
+        bytes_ = "bytes than this service takes" if limit is None else f"than {limit:,} bytes"
         super().__init__(
-            f"the body has more than {limit:,} bytes.", field="body", remedy="Send a smaller picture, or not as base64."
+            f"the body has more {bytes_}.", field="body", remedy="Send a smaller picture, or not as base64."
         )
 
 

@@ -11,7 +11,7 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from front import ids, logs
+from front import health, ids, logs
 from front.bodies import Intake
 from front.errors import BodyTooLargeError, BusyError, ClientGoneError, InternalError
 from front.kserve_errors import word
@@ -20,7 +20,7 @@ from front.replies import Reply
 from front.tokens import Tokens
 from weakseg.errors import RequestError
 
-_OPEN = ("/ping", "/health", "/openapi.json", "/v2/health/live", "/v2/health/ready")  # no token needed
+_OPEN = (*health.PATHS, "/openapi.json", "/v2/health/live", "/v2/health/ready")  # no token needed
 _LINGER_S = 2.0  # for which a body that nobody wants is still read, so that its sender sees the answer
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,18 @@ from typing import Any
 
 from front import logs
 from front.catalogue import Catalogue, Version
-from front.errors import ClientGoneError, FrontError, InternalError, WorkerDiedError, WorkerTimeoutError
+from front.errors import (
+    ClientGoneError,
+    FrontError,
+    InternalError,
+    LaterError,
+    NoWorkerError,
+    QueueFullError,
+    UnknownModelError,
+    UnknownVersionError,
+    WorkerDiedError,
+    WorkerTimeoutError,
+)
 from front.metrics import Metrics
 from front.replies import Reply, reply_to
 from front.settings import Settings
@@ -24,6 +35,7 @@ __all__ = ["Question", "Reply", "Service"]
 
 log = logging.getLogger(__name__)
 _TELEMETRY = telemetry.HEADER.lower()
+_FRESH_S = 1.0  # how old a look at the workers may be that tells a full queue from none
 _PUBLIC = ("x-weakseg-", "retry-after")  # beginnings of headers that callers see
 
 
@@ -68,6 +80,7 @@ class Service:
             return reply_to(error)
         record.model, record.version = question.model, version.name
         record.options = question.options
+        record.photos += 1
         started = time.perf_counter()
         self.metrics.started(question.model)
         status, told = ClientGoneError.status, None
@@ -106,12 +119,26 @@ class Service:
         head = Head(question.options, question.accept, question.explain, request_id, sent_s)
         body = pack(head, question.image)
         raw = await self.upstream.predict(question.model, question.version, body, token)
-        fault = find_fault(raw, question.model, question.version, has_workers=bool(version.workers))
+        fault = find_fault(raw, question.model, question.version)
         if fault is None:
-            return _reply(raw)
+            reply = _reply(raw)
+            if reply.status == LaterError.status and reply.error:  # memory or time ran out: it may be sent again
+                self.metrics.rejected(question.model, reply.error)
+            return reply
+        if isinstance(fault, NoWorkerError) and await self._has_workers(version):
+            raise QueueFullError(question.model)
         if isinstance(fault, WorkerDiedError) and 0 < version.response_timeout_s <= time.monotonic() - sent_s:
             raise WorkerTimeoutError(question.model)  # TorchServe ends a worker that takes longer: it might again
         raise fault
+
+    async def _has_workers(self, version: Version) -> bool:
+        """Whether there are any, living or not: TorchServe says the same of a queue that is full."""
+        if self.catalogue.age_s > _FRESH_S:
+            await self.catalogue.refresh()
+        try:
+            return bool(self.catalogue.workers(version.model, version.name))
+        except (UnknownModelError, UnknownVersionError):
+            return False
 
     def _reject(self, question: Question, error: FrontError) -> Reply:
         self.metrics.rejected(question.model, error.code)

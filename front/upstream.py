@@ -16,10 +16,10 @@ from urllib.parse import quote
 import aiohttp
 
 from front.errors import (
+    BodyTooLargeError,
     InternalError,
     NoWorkerError,
     OutOfMemoryError,
-    QueueFullError,
     TokenInvalidError,
     UnavailableError,
     UnknownModelError,
@@ -29,7 +29,7 @@ from front.errors import (
 )
 from front.settings import Settings
 from weakseg import envelope
-from weakseg.errors import AnswerTooLargeError, RequestError
+from weakseg.errors import RequestError
 
 _CONNECT_TIMEOUT_S = 5.0
 _PIECE = 1 << 18  # bytes written at once of a large body
@@ -116,11 +116,10 @@ async def _pieces(body: bytes) -> AsyncIterator[memoryview]:
         yield view[start : start + _PIECE]
 
 
-def find_fault(raw: Raw, model: str, version: str | None, *, has_workers: bool) -> RequestError | None:
+def find_fault(raw: Raw, model: str, version: str | None) -> RequestError | None:
     """What an answer of TorchServe's own means; None where a worker answered.
 
-    Args:
-        has_workers: The model has some, living or not: then a 503 means a queue that is full.
+    NoWorkerError may as well be a queue that is full: TorchServe says the same of both.
     """
     if raw.status < 400:
         return None
@@ -134,26 +133,24 @@ def find_fault(raw: Raw, model: str, version: str | None, *, has_workers: bool) 
     if message == "Worker died.":
         return WorkerDiedError(model)
     if raw.status in (404, 503):
-        return _find_missing(kind, message, model, version, has_workers=has_workers)
+        return _find_missing(kind, message, model, version)
     if raw.status == 507:
         return OutOfMemoryError(model)
     if raw.status == 413:
-        return AnswerTooLargeError(
-            "TorchServe cannot carry this request.", field="body", remedy="Send a smaller picture."
-        )
+        return BodyTooLargeError()
     if kind == "InvalidKeyException" or raw.status == 401:
         return TokenInvalidError()
     log.error("TorchServe answered %d to a request for %s: %s %s", raw.status, model, kind, message[:500])
     return InternalError()
 
 
-def _find_missing(kind: str, message: str, model: str, version: str | None, *, has_workers: bool) -> RequestError:
+def _find_missing(kind: str, message: str, model: str, version: str | None) -> RequestError:
     if kind == "ModelVersionNotFoundException":
         return UnknownVersionError(model, version or "", ())
     if kind in ("ModelNotFoundException", "ResourceNotFoundException"):
         return UnknownModelError(model, ())
     if "no worker" in message:
-        return QueueFullError(model) if has_workers else NoWorkerError(model)
+        return NoWorkerError(model)
     if "cleaning" in message:  # the worker was scaled down while the request was on its way
         return WorkerDiedError(model)
     log.error("TorchServe answered to a request for %s: %s %s", model, kind, message[:500])

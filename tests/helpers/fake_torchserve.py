@@ -145,7 +145,10 @@ class FakeTorchServe:
     _runners: list[web.AppRunner]
 
     async def _serve(self, app: web.Application) -> int:
-        self._runners = [*getattr(self, "_runners", ()), runner := web.AppRunner(app, shutdown_timeout=0.1)]
+        self._runners = [
+            *getattr(self, "_runners", ()),
+            runner := web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True),
+        ]
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
