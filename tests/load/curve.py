@@ -41,7 +41,7 @@ NOTE = (
     "counts from the scheduled time. `load` is a share of the capacity that a closed loop of {users} users reached "
     "just before: {capacity:.1f} requests per second. `offered` and `answered` are per second, the latter up to the "
     "last answer: where it stays below, a queue grew, and latency depends on how long that lasted ({seconds:g} s "
-    "per step). `refused`: 503 with Retry-After. `late`: by how much the load generator was late, at most. Every answer "
+    "per step). `refused`: 503 with Retry-After. `late`: by how much the load generator was late, at most. Each answer "
     "was checked after its step. GPU columns are empty where there is no NVIDIA GPU."
 )
 
