@@ -22,7 +22,8 @@ from tests.helpers.launcher import ROOT
 
 FENCE = re.compile(r"^```bash\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 ASKS = re.compile(r"\bcurl\b|\bweakseg batch\b")
-BLOCKS = [block for block in FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8")) if ASKS.search(block)]
+SAID = FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+BLOCKS = [block for block in SAID if ASKS.search(block) and "Authorization" not in block]  # the rest: test_tokens.py
 NAMES_A_CLASS = re.compile(r"classes\W", flags=re.IGNORECASE)
 
 
