@@ -14,6 +14,7 @@ from front.errors import (
     ClientGoneError,
     FrontError,
     InternalError,
+    LaterError,
     NoWorkerError,
     QueueFullError,
     UnknownModelError,
@@ -119,7 +120,10 @@ class Service:
         raw = await self.upstream.predict(question.model, question.version, body, token)
         fault = find_fault(raw, question.model, question.version)
         if fault is None:
-            return _reply(raw)
+            reply = _reply(raw)
+            if reply.status == LaterError.status and reply.error:  # memory or time ran out: it may be sent again
+                self.metrics.rejected(question.model, reply.error)
+            return reply
         if isinstance(fault, NoWorkerError) and await self._has_workers(version):
             raise QueueFullError(question.model)
         if isinstance(fault, WorkerDiedError) and 0 < version.response_timeout_s <= time.monotonic() - sent_s:

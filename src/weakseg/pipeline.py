@@ -15,7 +15,15 @@ from functools import partial
 
 import numpy as np
 
-from weakseg.answer import Provenance, encode_answer, encode_error, encode_late, negotiate_format, options_in_force
+from weakseg.answer import (
+    Provenance,
+    encode_answer,
+    encode_error,
+    encode_failure,
+    encode_late,
+    negotiate_format,
+    options_in_force,
+)
 from weakseg.card import ModelCard
 from weakseg.codec.decode import Limits, decode_photo
 from weakseg.errors import MissingImageError, RequestError, TilesTooSlowError
@@ -183,10 +191,10 @@ class Pipeline:
             started = time.perf_counter()
             try:
                 outputs = self.forward([waiting[index] for index in members])
-            except Exception:
-                log.exception("the network failed for %d requests", len(group))
+            except Exception as error:
+                failed = encode_failure(error)
                 for job in group:
-                    job.answer = encode_error(None)
+                    job.answer = failed
                 continue
             for job, output in zip(group, outputs, strict=True):
                 job.output = output
