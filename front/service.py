@@ -15,6 +15,7 @@ from front.errors import (
     FrontError,
     InternalError,
     NoWorkerError,
+    OutOfMemoryError,
     QueueFullError,
     UnknownModelError,
     UnknownVersionError,
@@ -92,6 +93,8 @@ class Service:
             self.metrics.answered(question.model, status, time.perf_counter() - started, told)
             if status == ClientGoneError.status:
                 self.metrics.rejected(question.model, ClientGoneError.code)
+        if reply.error == OutOfMemoryError.code and told is not None:  # a worker's own words; nobody counted it yet
+            self.metrics.rejected(question.model, OutOfMemoryError.code)
         record.telemetry, record.error = told, reply.error
         return reply
 

@@ -14,6 +14,7 @@ from weakseg.codec.coco import area_px, bounding_box, encode_rle, find_polygons
 from weakseg.codec.npz import encode_npz
 from weakseg.codec.pictures import encode_cutout, encode_heatmap, encode_mask, encode_overlay
 from weakseg.errors import AnswerTooLargeError, NotAcceptableError, OptionValueError, RequestError
+from weakseg.memory import ran_out
 from weakseg.options import Format, Options
 from weakseg.plan import Plan
 from weakseg.runtime import Runtime
@@ -121,6 +122,19 @@ def encode_error(error: RequestError | None) -> Answer:
         message="the service failed on this request; the log has the details.",
         remedy="Report it with the request id of this answer.",
     )
+
+
+def encode_fault(error: Exception) -> Answer:
+    """An error that nobody raised on purpose: a 503 where memory ran out, else a 500."""
+    if not ran_out(error):
+        return encode_error(None)
+    full = _encode_own_fault(
+        503,
+        code="out_of_memory",
+        message="there was not enough memory for this request.",
+        remedy="Send it again, or a smaller picture or fewer classes.",
+    )
+    return replace(full, headers={"Retry-After": "2"})
 
 
 def encode_late() -> Answer:

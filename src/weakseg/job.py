@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.answer import encode_error
+from weakseg.answer import encode_error, encode_fault
 from weakseg.errors import RequestError
 from weakseg.finisher import Draft
 from weakseg.plan import Plan
@@ -28,6 +28,7 @@ class Job:
 
     request: RawRequest | RequestError | None  # None once it is read: it may hold 20 MB
     watch: Stopwatch  # runs since the batch arrived
+    request_id: str = ""
     plan: Plan | None = None
     output: GraphOutput | None = None  # of this photo alone, B = 1; None for naked GrabCut
     draft: Draft | None = None  # where CRFs of a batch are solved together, with its
@@ -50,9 +51,9 @@ class Job:
             step(self)
         except RequestError as error:
             self.answer = encode_error(error)
-        except Exception:
-            log.exception("a request failed")
-            self.answer = encode_error(None)
+        except Exception as error:
+            log.exception("request %s failed", self.request_id)
+            self.answer = encode_fault(error)
 
     def note(self, plan: Plan, segmentation: Segmentation) -> None:
         """Remember of the result what is measured."""

@@ -17,7 +17,7 @@ import cv2
 import torch
 
 from weakseg import telemetry
-from weakseg.answer import encode_error
+from weakseg.answer import encode_fault
 from weakseg.archive import THREADS_VARIABLE, open_archive
 from weakseg.card import Method, ModelCard
 from weakseg.describe import describe_model
@@ -78,9 +78,9 @@ class ModelWorker:
             return read_request(row, headers, explain=headers.get("explain") == "True")
         except RequestError as error:
             return error
-        except Exception:
+        except Exception as error:
             log.exception("a request could not be read")
-            return encode_error(None)
+            return encode_fault(error)
 
 
 def _with_threads(card: ModelCard, environment: Mapping[str, str]) -> ModelCard:
