@@ -133,6 +133,10 @@ V1_MODELS = _responses(Models, "The models.", *_TOKEN)
 PREDICT = _responses(Predictions, "One prediction for each instance, in order.", *_ASKED)
 EXPLAIN = _responses(Explanations, "One explanation for each instance, in order.", *_ASKED)
 
+_MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+_VERSION = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
+OF_MODEL = {"parameters": [_MODEL]}
+OF_VERSION = {"parameters": [_MODEL, _VERSION]}
 _PARAMETERS = {"type": "object", "additionalProperties": True}
 _INPUT = {
     "type": "object",

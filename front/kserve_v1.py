@@ -49,26 +49,36 @@ async def models(request: Request) -> JSONResponse:
     return JSONResponse({"models": list(catalogue_of(request).models())})
 
 
-@router.get("/v1/models/{model}", responses=documents.MODEL_READY)
-async def model_ready(request: Request, model: str) -> JSONResponse:
+@router.get("/v1/models/{model}", responses=documents.MODEL_READY, openapi_extra=documents.OF_MODEL)
+async def model_ready(request: Request) -> JSONResponse:
     """Whether a model has a worker that can answer."""
+    model = request.path_params["model"]
     can_answer = is_ready(await catalogue_of(request).find(model, None))
     return JSONResponse({"name": model, "ready": can_answer}, 200 if can_answer else 503)
 
 
-@router.post("/v1/models/{model}:predict", responses=documents.PREDICT, openapi_extra=documents.V1_BODY)
-async def predict(request: Request, model: str) -> Response:
+@router.post(
+    "/v1/models/{model}:predict",
+    responses=documents.PREDICT,
+    openapi_extra={**documents.OF_MODEL, **documents.V1_BODY},
+)
+async def predict(request: Request) -> Response:
     """Segments of 1 to 32 photos as JSON; pictures as base64 where an instance's ``format`` asks for them."""
-    return await _answer(request, model, "predictions")
+    return await _answer(request, "predictions")
 
 
-@router.post("/v1/models/{model}:explain", responses=documents.EXPLAIN, openapi_extra=documents.V1_BODY)
-async def explain(request: Request, model: str) -> Response:
+@router.post(
+    "/v1/models/{model}:explain",
+    responses=documents.EXPLAIN,
+    openapi_extra={**documents.OF_MODEL, **documents.V1_BODY},
+)
+async def explain(request: Request) -> Response:
     """Heat maps of 1 to 32 photos, as base64."""
-    return await _answer(request, model, "explanations")
+    return await _answer(request, "explanations")
 
 
-async def _answer(request: Request, model: str, member: str) -> Response:
+async def _answer(request: Request, member: str) -> Response:
+    model = request.path_params["model"]
     body = await read_inflated(request)
     instances = await run_in_threadpool(_read_instances, body)
     is_explained = member == "explanations"

@@ -45,18 +45,24 @@ async def ready(request: Request) -> JSONResponse:
     return JSONResponse({"live": True, "ready": all_ready}, 200 if all_ready else 503)
 
 
-@router.get("/v2/models/{model}/ready", responses=documents.MODEL_READY)
-@router.get("/v2/models/{model}/versions/{version}/ready", responses=documents.MODEL_READY)
-async def model_ready(request: Request, model: str, version: str | None = None) -> JSONResponse:
+@router.get("/v2/models/{model}/ready", responses=documents.MODEL_READY, openapi_extra=documents.OF_MODEL)
+@router.get(
+    "/v2/models/{model}/versions/{version}/ready",
+    responses=documents.MODEL_READY,
+    openapi_extra=documents.OF_VERSION,
+)
+async def model_ready(request: Request) -> JSONResponse:
     """Whether a model has a worker that can answer."""
+    model, version = _asked_model(request)
     can_answer = is_ready(await catalogue_of(request).find(model, version))
     return JSONResponse({"name": model, "ready": can_answer}, 200 if can_answer else 503)
 
 
-@router.get("/v2/models/{model}", responses=documents.MODEL)
-@router.get("/v2/models/{model}/versions/{version}", responses=documents.MODEL)
-async def model_metadata(request: Request, model: str, version: str | None = None) -> JSONResponse:
+@router.get("/v2/models/{model}", responses=documents.MODEL, openapi_extra=documents.OF_MODEL)
+@router.get("/v2/models/{model}/versions/{version}", responses=documents.MODEL, openapi_extra=documents.OF_VERSION)
+async def model_metadata(request: Request) -> JSONResponse:
     """Inputs, outputs, versions, and in ``parameters`` every option of a request with its meaning."""
+    model, version = _asked_model(request)
     catalogue = catalogue_of(request)
     card = await catalogue.describe(model, version)
     return JSONResponse(
@@ -83,12 +89,19 @@ async def repository_index(request: Request) -> JSONResponse:
     return JSONResponse([_index_entry(version) for version in versions])
 
 
-@router.post("/v2/models/{model}/infer", responses=documents.INFER, openapi_extra=documents.INFER_BODY)
 @router.post(
-    "/v2/models/{model}/versions/{version}/infer", responses=documents.INFER, openapi_extra=documents.INFER_BODY
+    "/v2/models/{model}/infer",
+    responses=documents.INFER,
+    openapi_extra={**documents.OF_MODEL, **documents.INFER_BODY},
 )
-async def infer(request: Request, model: str, version: str | None = None) -> Response:
+@router.post(
+    "/v2/models/{model}/versions/{version}/infer",
+    responses=documents.INFER,
+    openapi_extra={**documents.OF_VERSION, **documents.INFER_BODY},
+)
+async def infer(request: Request) -> Response:
     """Masks of 1 to 32 photos: BYTES [N] of encoded pictures, or UINT8 [N, H, W, 3]. ``parameters`` are options."""
+    model, version = _asked_model(request)
     body = await read_inflated(request)
     asked = await run_in_threadpool(read_infer_request, body, request.headers.get(HEADER_LENGTH))
     sent = {name: value for name, value in asked.parameters.items() if name not in _OF_PROTOCOL}
@@ -98,6 +111,11 @@ async def infer(request: Request, model: str, version: str | None = None) -> Res
     questions = [Question(model, version, photo, options, accept_for(names)) for photo in photos]
     replies = await ask_each(request, questions)
     return await run_in_threadpool(_respond, asked, model, names, replies, request.headers.get("accept-encoding"))
+
+
+def _asked_model(request: Request) -> tuple[str, str | None]:
+    """Name and version in the path."""
+    return request.path_params["model"], request.path_params.get("version")
 
 
 def _respond(

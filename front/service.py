@@ -14,8 +14,8 @@ from front.errors import (
     ClientGoneError,
     FrontError,
     InternalError,
+    LaterError,
     NoWorkerError,
-    OutOfMemoryError,
     QueueFullError,
     UnknownModelError,
     UnknownVersionError,
@@ -93,8 +93,6 @@ class Service:
             self.metrics.answered(question.model, status, time.perf_counter() - started, told)
             if status == ClientGoneError.status:
                 self.metrics.rejected(question.model, ClientGoneError.code)
-        if reply.error == OutOfMemoryError.code and told is not None:  # a worker's own words; nobody counted it yet
-            self.metrics.rejected(question.model, OutOfMemoryError.code)
         record.telemetry, record.error = told, reply.error
         return reply
 
@@ -122,7 +120,10 @@ class Service:
         raw = await self.upstream.predict(question.model, question.version, body, token)
         fault = find_fault(raw, question.model, question.version)
         if fault is None:
-            return _reply(raw)
+            reply = _reply(raw)
+            if reply.status == LaterError.status and reply.error:  # memory or time ran out: it may be sent again
+                self.metrics.rejected(question.model, reply.error)
+            return reply
         if isinstance(fault, NoWorkerError) and await self._has_workers(version):
             raise QueueFullError(question.model)
         if isinstance(fault, WorkerDiedError) and 0 < version.response_timeout_s <= time.monotonic() - sent_s:

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,8 +22,9 @@ log = logging.getLogger(__name__)
 class DeathWatch:
     """Tells dead workers from dismissed ones.
 
-    TorchServe takes a worker that is scaled down off its list at once; one that died stays there under its id, first
-    not ready, then with another process.
+    TorchServe takes a worker that is scaled down off its list at once. One that died stays there under its id: first
+    not ready, with the number of the process that is gone, then with another one, then ready. Each process is counted
+    once, also one that ended while it loaded its model.
 
     Args:
         died: Is called with the model's name, once per death.
@@ -30,21 +32,36 @@ class DeathWatch:
 
     def __init__(self, died: Callable[[str], None]) -> None:
         self._died = died
-        self._alive: dict[tuple[str, str, str], int] = {}  # model, version and worker to the process that was ready
+        self._known: dict[tuple[str, str, str], _Process] = {}  # by model, version and worker
 
     def look(self, models: Mapping[str, Model]) -> None:
         """What the catalogue saw just now."""
-        alive = {}
+        known = {}
         for version in _versions(models):
             for worker in version.workers:
                 key = (version.model, version.name, worker.id)
-                before = self._alive.get(key)
-                if before is not None and not (worker.ready and worker.pid == before):
+                before = self._known.get(key)
+                now = _Process(worker.pid, worker.ready, is_dead=False)
+                if before is not None and before.is_over(now):
                     self._died(version.model)
-                    log.warning("worker %s of %s (process %d) died", worker.id, version.model, before)
-                if worker.ready:
-                    alive[key] = worker.pid
-        self._alive = alive
+                    log.warning("worker %s of %s (process %d) died", worker.id, version.model, before.pid)
+                if before is not None and before.pid == now.pid and not now.ready and (before.ready or before.is_dead):
+                    now = _Process(worker.pid, ready=False, is_dead=True)
+                known[key] = now
+        self._known = known
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """A worker's process, as it was last seen."""
+
+    pid: int  # not above 0: there is none
+    ready: bool
+    is_dead: bool  # and counted
+
+    def is_over(self, now: _Process) -> bool:
+        """Whether it ended between two looks."""
+        return self.pid > 0 and not self.is_dead and (now.pid != self.pid or (self.ready and not now.ready))
 
 
 class WorkerCollector(Collector):

@@ -21,6 +21,7 @@ from rich.markup import escape
 
 from scripts import archives, torchserve
 from scripts.archives import Trained
+from scripts.configuration import read_properties
 from scripts.machine import look_at_machine
 from scripts.sizing import Plan, make_plan, read_model, read_workers
 from scripts.store import stored_cards, stored_models
@@ -228,9 +229,14 @@ def copy_samples(card: ModelCard, instance: Instance) -> Path:
 
 def _show_usage(instance: Instance, cards: Sequence[ModelCard]) -> None:
     headers, about = "-H 'X-Weakseg-Format: cutout'", ""
-    if instance.key_file.exists():
+    tokens = _token_file(instance)
+    if tokens:
+        say(f"Every request needs a token of {escape(tokens)}; `python -m scripts.tokens add` makes one")
+        headers += " -H 'Authorization: Bearer TOKEN'"
+    elif instance.key_file.exists():
         say(f"Every request needs a key; they are in {escape(str(instance.key_file))}")
         headers += " -H 'Authorization: Bearer INFERENCE_KEY'"
+    if instance.key_file.exists():
         about = "-H 'Authorization: Bearer MANAGEMENT_KEY' "
     console.print("\n[bold green]Ready.[/] The object of a sample photo, cut out:\n")
     for place, card in enumerate(cards):
@@ -244,6 +250,12 @@ def _show_usage(instance: Instance, cards: Sequence[ModelCard]) -> None:
     console.print(f"About the model: curl {about}{details}", markup=False)
     own_state = "" if instance.state == STATE else f" --state {shlex.quote(str(instance.state))}"
     console.print(f"To stop it: {shlex.quote(str(ROOT / 'scripts' / 'serve'))} --stop{own_state}", markup=False)
+
+
+def _token_file(instance: Instance) -> str:
+    """Where callers' tokens are, as the front reads it; empty: TorchServe's keys count, if any do."""
+    written = read_properties(instance.config.read_text(encoding="utf-8")).get("weakseg_token_file", "")
+    return os.environ.get("WEAKSEG_TOKEN_FILE") or written
 
 
 def _follow(instance: Instance) -> None:

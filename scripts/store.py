@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.archive import open_archive
+from weakseg.archive import DEFAULT_MODEL, open_archive
 from weakseg.card import ModelCard
 from weakseg.errors import ModelError, WeightsUnavailableError
 
 
 def stored_models(store: Path) -> tuple[str, ...]:
-    """Names of all archives that lie in the store, in order.
+    """Names of all archives that lie in the store, in order; the default model comes first.
 
     Raises:
         ModelError: there is none.
     """
-    names = tuple(sorted(path.stem for path in store.glob("*.mar")))
+    names = tuple(sorted((path.stem for path in store.glob("*.mar")), key=lambda name: (name != DEFAULT_MODEL, name)))
     if not names:
         raise ModelError(
             f"No archive (NAME.mar) in {store}. Mount or copy one there, name another --store, or leave out --no-build."

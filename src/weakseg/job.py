@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -11,15 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.answer import encode_error, encode_fault
+from weakseg.answer import encode_error, encode_failure
 from weakseg.errors import RequestError
 from weakseg.finisher import Draft
 from weakseg.plan import Plan
 from weakseg.stopwatch import Stopwatch
 from weakseg.telemetry import Telemetry
 from weakseg.types import Answer, GraphOutput, RawRequest, Segmentation
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -52,8 +49,7 @@ class Job:
         except RequestError as error:
             self.answer = encode_error(error)
         except Exception as error:
-            log.exception("request %s failed", self.request_id)
-            self.answer = encode_fault(error)
+            self.answer = encode_failure(error, self.request_id)
 
     def note(self, plan: Plan, segmentation: Segmentation) -> None:
         """Remember of the result what is measured."""

@@ -19,7 +19,7 @@ from weakseg.answer import (
     Provenance,
     encode_answer,
     encode_error,
-    encode_fault,
+    encode_failure,
     encode_late,
     negotiate_format,
     options_in_force,
@@ -30,7 +30,7 @@ from weakseg.errors import MissingImageError, RequestError, TilesTooSlowError
 from weakseg.finisher import Finisher
 from weakseg.groups import group_plans
 from weakseg.job import Job
-from weakseg.memory import ran_out
+from weakseg.memory import ran_out_of_memory
 from weakseg.options import CrfEngineName, Format, Options, parse_options
 from weakseg.plan import Plan
 from weakseg.planner import Planner
@@ -196,13 +196,13 @@ class Pipeline:
         try:
             outputs = self.forward(plans)
         except Exception as error:
-            if ran_out(error) and len(group) > 1:  # each alone may fit
+            if ran_out_of_memory(error) and len(group) > 1:  # each alone may fit
                 for job, plan in zip(group, plans, strict=True):
                     self._forward_group([job], [plan])
                 return
-            log.exception("the network failed for requests %s", ", ".join(job.request_id for job in group))
+            failed = encode_failure(error, ", ".join(job.request_id for job in group))
             for job in group:
-                job.answer = encode_fault(error)
+                job.answer = failed
             return
         for job, output in zip(group, outputs, strict=True):
             job.output = output

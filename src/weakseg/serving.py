@@ -17,7 +17,7 @@ import cv2
 import torch
 
 from weakseg import telemetry
-from weakseg.answer import encode_fault
+from weakseg.answer import encode_failure
 from weakseg.archive import THREADS_VARIABLE, open_archive
 from weakseg.card import Method, ModelCard
 from weakseg.describe import describe_model
@@ -27,8 +27,6 @@ from weakseg.pipeline import Pipeline
 from weakseg.runtime import open_runtime
 from weakseg.types import Answer, RawRequest
 from weakseg.wire import read_request
-
-log = logging.getLogger(__name__)
 
 
 class ModelWorker:
@@ -79,8 +77,7 @@ class ModelWorker:
         except RequestError as error:
             return error
         except Exception as error:
-            log.exception("a request could not be read")
-            return encode_fault(error)
+            return encode_failure(error)
 
 
 def _with_threads(card: ModelCard, environment: Mapping[str, str]) -> ModelCard:

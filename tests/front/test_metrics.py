@@ -158,7 +158,8 @@ def test_a_worker_that_died_is_counted_once_and_one_that_was_dismissed_is_not() 
     looks = [
         (version(first, second), 0, "both start"),
         (version(first, Worker("9001", 12, False, False)), 1, "the second one's process ended"),
-        (version(first, Worker("9001", -1, False, False)), 1, "it is still being replaced"),
+        (version(first, Worker("9001", 12, False, False)), 1, "it is still being replaced"),
+        (version(first, Worker("9001", 13, False, False)), 1, "its successor loads the model"),
         (version(first, Worker("9001", 13, True, False)), 1, "it is back"),
         (version(Worker("9000", 14, True, False), Worker("9001", 13, True, False)), 2, "back before anybody looked"),
         (version(Worker("9000", 14, True, False)), 2, "scaled down"),
@@ -169,6 +170,14 @@ def test_a_worker_that_died_is_counted_once_and_one_that_was_dismissed_is_not() 
     watch.look({})
     watch.look(models(version(Worker("9000", 15, True, False))))
     assert died == ["cat", "cat"], "a model that was removed and registered again lost nobody"
+
+
+def test_workers_that_die_while_they_load_are_counted() -> None:
+    died: list[str] = []
+    watch = DeathWatch(died.append)
+    for pid in (0, 21, 21, 0, 22, 23):  # 0: none yet, or no longer
+        watch.look(models(version(Worker("9000", pid, False, False))))
+    assert len(died) == 2, "21 and 22; 23 still tries"
 
 
 def test_workers_and_queues_are_read_when_scraped(thread: LoopThread) -> None:

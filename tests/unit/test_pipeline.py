@@ -274,6 +274,27 @@ def test_a_failing_network_is_a_500_for_its_batch_and_the_pipeline_lives(caplog:
     assert ask(pipeline, {})[0].status == 200
 
 
+def test_memory_that_runs_out_is_a_503_and_the_pipeline_lives(caplog: pytest.LogCaptureFixture) -> None:
+    left = 3  # both at once, then each alone
+
+    def run_out(images: np.ndarray) -> bool:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise MemoryError("so many pixels")
+        return False
+
+    pipeline = Pipeline(CARD, FakeRuntime(CARD, SCORES, fail_when=run_out))
+    with caplog.at_level(logging.ERROR):
+        first, alone, second = ask(pipeline, {}, {"classes": "none", "box": "8,8,90,60"}, {})
+    assert [answer.status for answer in (first, alone, second)] == [503, 200, 503]
+    assert json.loads(first.body)["error"]["code"] == "out_of_memory"
+    assert first.headers["Retry-After"] == "2"
+    assert "so many pixels" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert ask(pipeline, {})[0].status == 200
+
+
 def test_too_many_cuts_are_refused_before_they_hold_the_worker(pipeline: Pipeline) -> None:
     five = "tabby,Siamese cat,beagle,dog,cat"
     many, best, fine = ask(

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts import launcher
+from scripts.sizing import Plan
 from scripts.store import stored_cards, stored_models
 from scripts.torchserve import Wanted
 from tests.helpers.fakes import make_card
@@ -23,10 +24,10 @@ def put(store: Path, name: str, *, demonstration: bool = False) -> None:
 
 
 def test_all_archives_of_the_store_in_order(tmp_path: Path) -> None:
-    put(tmp_path, "pets")
-    put(tmp_path, "hair")
+    for name in ("weakseg", "pets", "hair"):
+        put(tmp_path, name)
     (tmp_path / "notes.txt").write_text("no archive")
-    assert stored_models(tmp_path) == ("hair", "pets")
+    assert stored_models(tmp_path) == ("weakseg", "hair", "pets")
     assert [card.name for card in stored_cards(["pets"], tmp_path, demo=False)] == ["pets"]
 
 
@@ -53,7 +54,7 @@ def test_the_launcher_serves_what_is_there_and_writes_nothing_into_the_store(
 ) -> None:
     started: list[Wanted] = []
 
-    def start(wanted: Wanted) -> None:
+    def start(wanted: Wanted, _: Plan) -> None:
         started.append(wanted)
         raise launcher.ServiceError("far enough")
 

@@ -89,6 +89,7 @@ def decode_photo(data: bytes, limits: Limits = Limits(), *, least_px: int | None
         ImageTooLargeError: More than ``limits`` allow; pixels are counted from the header, before decoding.
         NotAnImageError: Another format, or 32-bit, float or LAB samples, which do not say what white is.
         TruncatedImageError: The right header, but data that is cut off or damaged, or a variant unknown to Pillow.
+        MemoryError: There is too little for so many pixels.
     """
     check_bytes(data, limits)
     found = recognise_format(data)
@@ -102,7 +103,7 @@ def decode_photo(data: bytes, limits: Limits = Limits(), *, least_px: int | None
             orientation = _orientation(image)
             rgb = np.array(_turn_upright(_flatten(image), orientation))  # (h, w, 3)
             return Photo(rgb, (width, height) if orientation in _SWAPS_SIDES else (height, width))
-    except RequestError:
+    except (RequestError, MemoryError):  # the file may be whole, and fit another time
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         bound = min(limits.max_pixels, _PILLOW_MAX_PIXELS)
