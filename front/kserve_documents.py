@@ -133,10 +133,12 @@ V1_MODELS = _responses(Models, "The models.", *_TOKEN)
 PREDICT = _responses(Predictions, "One prediction for each instance, in order.", *_ASKED)
 EXPLAIN = _responses(Explanations, "One explanation for each instance, in order.", *_ASKED)
 
-_MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+_MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}, "example": "weakseg"}
 _VERSION = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
 OF_MODEL = {"parameters": [_MODEL]}
 OF_VERSION = {"parameters": [_MODEL, _VERSION]}
+# A red PNG of 3 x 2 pixels.
+_PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAASFvFNAAAAFUlEQVR4nGM8ISfHwMDAwMDAxAADABMuAQhqwGVhAAAAAElFTkSuQmCC"
 _PARAMETERS = {"type": "object", "additionalProperties": True}
 _INPUT = {
     "type": "object",
@@ -193,10 +195,22 @@ _INSTANCES = {
 }
 
 
-def _body(**schemas: Any) -> dict[str, Any]:
-    content = {name.replace("_", "/", 1).replace("_", "-"): {"schema": schema} for name, schema in schemas.items()}
+_INFER_EXAMPLE = {
+    "inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": [_PICTURE]}],
+    "parameters": {"refine": "none"},
+    "outputs": [{"name": "mask"}, {"name": "segments"}],
+}
+_INSTANCES_EXAMPLE = {"instances": [{"image": {"b64": _PICTURE}, "refine": "none"}]}
+
+
+def _body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-INFER_BODY = _body(application_json=_INFER_REQUEST, application_octet_stream=_BINARY)
-V1_BODY = _body(application_json=_INSTANCES)
+INFER_BODY = _body(
+    {
+        "application/json": {"schema": _INFER_REQUEST, "example": _INFER_EXAMPLE},
+        "application/octet-stream": {"schema": _BINARY},
+    }
+)
+V1_BODY = _body({"application/json": {"schema": _INSTANCES, "example": _INSTANCES_EXAMPLE}})

@@ -35,7 +35,8 @@ class Record:
     bytes_in: int = 0
     bytes_out: int = 0
     telemetry: Telemetry | None = None
-    attempts: int = 0
+    attempts: int = 0  # to have a worker answer, of all photos together
+    photos: int = 0  # that a worker was asked about
     error: str | None = None
     held_bytes: int = 0  # of the body, counted in the intake
     admitted: bool = False
@@ -64,7 +65,9 @@ class Record:
         if told.stages_s:
             document |= {"maps": told.method, "refine": told.refine, "batch_size": told.batch_size, "worker": told.pid}
             document["stages_ms"] = {name: round(seconds * 1000, 3) for name, seconds in told.stages_s.items()}
-        if self.attempts > 1:
+        if self.photos > 1:
+            document["photos"] = self.photos
+        if self.attempts > max(1, self.photos):
             document["attempts"] = self.attempts
         if self.error:
             document["error"] = self.error

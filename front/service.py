@@ -80,6 +80,7 @@ class Service:
             return reply_to(error)
         record.model, record.version = question.model, version.name
         record.options = question.options
+        record.photos += 1
         started = time.perf_counter()
         self.metrics.started(question.model)
         status, told = ClientGoneError.status, None

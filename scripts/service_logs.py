@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 WORKER_DIED = "Backend worker process died."
-_EXCEPTION = re.compile(r"MODEL_LOG - ((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit)\b.*)$")
+_EXCEPTION = re.compile(r"MODEL_LOG - ((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit)\b.*|(?:\w+\.)+[A-Z]\w*: .*)$")
 
 
 def fresh_logs(state: Path) -> Path:
@@ -20,12 +20,14 @@ def fresh_logs(state: Path) -> Path:
     return logs
 
 
-def find_cause(model_log: str) -> str | None:
-    """What ended a worker, out of TorchServe's log; None while none died.
+def find_cause(model_log: str, model: str | None = None) -> str | None:
+    """What ended a worker (of any model, or of this one), out of TorchServe's log; None while none died.
 
     Where a handler cannot be imported, TorchServe's last exception only names its own fallback, a
     ``ts.torch_handler.NAME`` that never was; the true cause is the one before.
     """
+    if model is not None:
+        model_log = "\n".join(line for line in model_log.splitlines() if re.search(rf"W-\d+-{re.escape(model)}_", line))
     _, died, after = model_log.partition(WORKER_DIED)
     if not died:
         return None
@@ -45,4 +47,4 @@ def log_tail(state: Path, *names: str) -> str:
 
 
 def read_log(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

@@ -87,7 +87,7 @@ def open_runtime(card: ModelCard, read_file: Callable[[str], bytes], *, gpu: int
         read_file: File name inside the archive to its content.
         gpu: CUDA device number, or None for the CPU.
     Raises:
-        ModelError: the archive has no graph for this runtime, or the graph does not fit the card.
+        ModelError: the archive has no graph for this runtime, the graph is broken, or it does not fit the card.
     """
     try:
         graph = read_file(GRAPH_FILES[card.runtime])
@@ -96,7 +96,12 @@ def open_runtime(card: ModelCard, read_file: Callable[[str], bytes], *, gpu: int
             f"{card.name} says runtime: {card.runtime}, but holds no {GRAPH_FILES[card.runtime]}."
         ) from error
     kind = OnnxRuntime if card.runtime == "onnx" else TorchScriptRuntime
-    runtime: Runtime = kind(graph, threads=card.threads, gpu=gpu)
+    try:
+        runtime: Runtime = kind(graph, threads=card.threads, gpu=gpu)
+    except Exception as error:  # ONNX Runtime's errors have no base class of their own
+        raise ModelError(
+            f"{card.name}: its {GRAPH_FILES[card.runtime]} cannot be loaded ({error}). Export the model again."
+        ) from error
     _warm_up(runtime, card)
     return runtime
 

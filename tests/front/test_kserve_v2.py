@@ -9,6 +9,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -273,6 +274,7 @@ def test_what_may_be_sent_again_says_so(front: Front, torchserve: FakeTorchServe
     assert (reply.status, reply.json["code"], reply.headers["retry-after"]) == (503, "queue_full", "1")
 
 
+GUARDED = {"/v2/models/weakseg/infer": str, "/v1/models/weakseg:predict": str, "/predictions/weakseg": dict}
 MISTAKES: dict[str, tuple[Any, str, str]] = {
     "no JSON": (b"{", "body_malformed", "body"),
     "deep JSON": (b"[" * 100_000, "body_malformed", "body"),
@@ -384,6 +386,30 @@ def test_mistakes_in_binary(front: Front) -> None:
         reply = post(url, start + rest, **headers)
         found[name] = (reply.status, reply.json["code"])
     assert found == dict.fromkeys(cases, (400, "body_malformed"))
+
+
+def test_one_line_of_the_log_for_all_photos(front: Front) -> None:
+    document = a_request(shape=[3], data=[base64.b64encode(picture).decode() for picture in PICTURES])
+    body = json.dumps(document).encode()
+    assert post(f"{front.url}/v2/models/weakseg/infer", body, X_Request_Id="three").status == 200
+    line = logged(front, "three")
+    assert (line["photos"], line["model"], line["status"], "attempts" in line) == (3, "weakseg", 200, False)
+
+
+def test_what_the_document_shows_works(front: Front) -> None:
+    document = send("GET", f"{front.url}/openapi.json").json
+    for path in ("/v2/models/{model}/infer", "/v1/models/{model}:predict", "/v1/models/{model}:explain"):
+        example = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        assert post_json(f"{front.url}{path.format(model='weakseg')}", example).status == 200, path
+
+
+def test_errors_outside_of_routes_have_the_form_of_their_path(tmp_path: Path, torchserve: FakeTorchServe) -> None:
+    key_file = tmp_path / "key_file.json"
+    key_file.write_text(json.dumps({"inference": {"key": "abc"}, "management": {"key": "def"}}))
+    with running_front(torchserve, tmp_path, key_file=key_file) as guarded:
+        found = {path: post(f"{guarded.url}{path}", b"").json["error"] for path in GUARDED}
+    assert {path: type(error) for path, error in found.items()} == GUARDED
+    assert found["/v2/models/weakseg/infer"].startswith("Authorization: ")
 
 
 def test_photos_of_different_sizes(client: triton.InferenceServerClient) -> None:

@@ -56,10 +56,19 @@ class Launcher:
         out, _ = done.communicate(timeout=timeout_s)
         return subprocess.CompletedProcess(done.args, done.returncode, out)
 
+    def models(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        """As ``./scripts/models``."""
+        running = self._popen("scripts.models", *arguments)
+        out, _ = running.communicate(timeout=timeout_s)
+        return subprocess.CompletedProcess(running.args, running.returncode, out)
+
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "scripts.launcher", *arguments, "--state", str(self.state)]
         if "--stop" not in arguments:
-            command += ["--store", str(self.store), "--port", str(self.port)]
+            arguments += ("--store", str(self.store), "--port", str(self.port))
+        return self._popen("scripts.launcher", *arguments)
+
+    def _popen(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", module, *arguments, "--state", str(self.state)]
         path = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH")]))
         environment = os.environ | dict(self.environment) | {"PYTHONPATH": path, "COLUMNS": "1000"}
         return subprocess.Popen(
