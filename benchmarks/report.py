@@ -77,8 +77,9 @@ def progress_bar() -> Progress:
 
 
 def _command() -> str:
-    module = Path(sys.argv[0]).stem
-    return " ".join(["python -m", f"benchmarks.{module}", *sys.argv[1:]])
+    spec = sys.modules["__main__"].__spec__  # none where a file was run, not a module
+    module = spec.name if spec else f"benchmarks.{Path(sys.argv[0]).stem}"
+    return " ".join(["python -m", module, *sys.argv[1:]])
 
 
 def _shown(value: Any) -> str:

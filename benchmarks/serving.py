@@ -42,7 +42,7 @@ def main(
     part: Annotated[list[Part] | None, typer.Option(help="Only this part; again for another.")] = None,
     without: Annotated[list[str] | None, typer.Option(help=f"Leave out a rival: {', '.join(RIVALS)}.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Of each service.", show_default="cores / threads")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often every case has its turn.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="How often every case has its turn.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.2, help="Length of one turn.")] = 5.0,
     quick: Annotated[bool, typer.Option("--quick", help="One round of a second: to try it, not for figures.")] = False,
     cache: Annotated[Path, typer.Option(help="Folder for the rivals' environments.")] = ROOT / "out" / "rivals",
@@ -53,7 +53,7 @@ def main(
     """Measure the service against its own pipeline without a server, against other servers, and a naive service.
 
     The photo is a 500 x 375 JPEG, the answer a PNG mask by the default model, which is built where it is missing.
-    About twelve minutes on two cores; rivals are installed the first time. Nothing is left running.
+    About ten minutes on two quiet cores; rivals are installed the first time. Nothing is left running.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped then, too
     if unknown := set(without or ()) - set(RIVALS):

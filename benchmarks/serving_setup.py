@@ -64,12 +64,12 @@ def on_cpu() -> bool:
 
 
 def load_figures(rounds: Sequence[Round]) -> Row:
-    """Columns of one case in a table of throughputs."""
+    """Columns of one case in a table of throughputs; no percentile where no request fell into a window."""
     latencies = pooled_latencies_ms(rounds)
     return {
         "requests": len(latencies),
         "images/s": pooled_throughput_per_s(rounds),
         "lowest": min(each.throughput_per_s for each in rounds),
-        "p50 ms": percentile(latencies, 50),
-        "p99 ms": percentile(latencies, 99),
+        "p50 ms": percentile(latencies, 50) if latencies else None,
+        "p99 ms": percentile(latencies, 99) if latencies else None,
     }

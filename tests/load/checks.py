@@ -39,6 +39,25 @@ def find_fault(chosen: str, size_wh: tuple[int, int], body: bytes, headers: Mapp
         return f"{chosen} cannot be read: {error!r}"
 
 
+def find_id_fault(sent: str, headers: Mapping[str, str]) -> str | None:
+    """Whether an answer is the one to this request, by the id that the request brought along."""
+    returned = headers.get("X-Request-Id")
+    return None if returned == sent else f"request id {returned} instead of {sent}: another request's answer"
+
+
+def find_refusal_fault(status: int, body: bytes, headers: Mapping[str, str]) -> str | None:
+    """What is wrong with the answer of a service that has too much to do: 503, when to come again, and why."""
+    if status != 503:
+        return f"status {status} instead of 503"
+    if not headers.get("Retry-After", "").isdigit():
+        return f"Retry-After is {headers.get('Retry-After')!r}"
+    try:
+        code = json.loads(body)["error"]["code"]
+    except (ValueError, KeyError, TypeError) as problem:
+        return f"no error body: {problem!r}"
+    return find_error_fault(503, code, status, body)
+
+
 def find_change(chosen: str, first: bytes, body: bytes) -> str | None:
     """How the bodies of two 200s to one request differ, beyond what another make-up of their batches may change.
 

@@ -9,8 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlencode
 
+import requests
+
+from tests.load import kserve
 from tests.load.photos import Photo
+from weakseg.archive import DEFAULT_MODEL
 
 FORMATS = ("mask", "mask", "mask", "json", "json", "cutout", "overlay", "heatmap", "npz")  # as often as it is listed
 BAD_SHARE = 0.1
@@ -21,6 +26,11 @@ class Transport(StrEnum):
     RAW = "raw body, options as headers"
     FORM = "multipart form"
     JSON = "JSON with base64"
+    QUERY = "raw body, options in the query string"
+    KSERVE = "KServe v2, binary"
+
+
+OF_PREDICTIONS = (Transport.RAW, Transport.FORM, Transport.JSON)  # whose options no URL holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class GoodRequest:
     photo: Photo
     options: Mapping[str, str]
     transport: Transport
+    model: str = DEFAULT_MODEL
 
     @property
     def key(self) -> str:
@@ -35,10 +46,30 @@ class GoodRequest:
 
         But for rounding: see `tests.load.checks.find_change`.
         """
-        return f"{self.photo.name} {sorted(self.options.items())}"
+        return f"{self.model} {self.photo.name} {sorted(self.options.items())}"
+
+    @property
+    def path(self) -> str:
+        """Where it is sent, from the service's root on."""
+        if self.transport is Transport.KSERVE:
+            return f"/v2/models/{self.model}/infer"
+        query = f"?{urlencode(self.options)}" if self.transport is Transport.QUERY else ""
+        return f"/predictions/{self.model}{query}"
+
+    def encode(self) -> tuple[bytes, dict[str, str]]:
+        """Body and headers, for any client."""
+        prepared = requests.Request("POST", "http://weakseg", **self.arguments()).prepare()
+        body = prepared.body.encode() if isinstance(prepared.body, str) else bytes(prepared.body or b"")
+        return body, {name: value for name, value in prepared.headers.items() if name != "Content-Length"}
 
     def arguments(self) -> dict[str, Any]:
         """For ``requests.post``."""
+        if self.transport is Transport.KSERVE:
+            body, head_length = kserve.write_request(self.photo.encoded, self.options)
+            headers = {"Content-Type": "application/octet-stream", kserve.HEADER_LENGTH: str(head_length)}
+            return {"data": body, "headers": headers}
+        if self.transport is Transport.QUERY:
+            return {"data": self.photo.encoded, "headers": {"Content-Type": self.photo.media_type}}
         if self.transport is Transport.FORM:
             return {"files": {"image": ("photo", self.photo.encoded, self.photo.media_type)}, "data": self.options}
         if self.transport is Transport.JSON:
@@ -79,23 +110,30 @@ def make_bad_requests(photo: Photo) -> list[BadRequest]:
     ]
 
 
-def draw_request(chance: random.Random, photos: Sequence[Photo], labels: Sequence[str]) -> GoodRequest:
+def draw_request(
+    chance: random.Random,
+    photos: Sequence[Photo],
+    labels: Sequence[str],
+    *,
+    model: str = DEFAULT_MODEL,
+    transports: Sequence[Transport] = OF_PREDICTIONS,
+) -> GoodRequest:
     """A good request at random: one of VARIETY questions, so that each is asked again, sent in any of the ways.
 
     Args:
         labels: Names that the model knows.
     """
-    transport = chance.choice(list(Transport))
+    transport = chance.choice(transports)
     question = random.Random(chance.randrange(VARIETY))
     photo = question.choice(photos)
     options = {"format": question.choice(FORMATS), **_draw_task(question, photo, labels), **_draw_refinement(question)}
-    return GoodRequest(photo, options, transport)
+    return GoodRequest(photo, options, transport, model)
 
 
 def _draw_task(chance: random.Random, photo: Photo, labels: Sequence[str]) -> dict[str, str]:
     width, height = photo.size_wh
     box = {"box": f"{width // 5},{height // 4},{width - 3},{height - 7}"}
-    one, two = chance.choice(labels), ",".join(chance.sample(labels, 2))
+    one, two = chance.choice(labels), ",".join(chance.sample(labels, min(2, len(labels))))
     return chance.choice([{}, {}, {"classes": one}, {"classes": two}, box, {"classes": one, **box}])
 
 
