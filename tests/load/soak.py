@@ -5,8 +5,8 @@ Against a running service (``./scripts/serve --detach``), from the repository's 
     python -m tests.load.soak --minutes 20 --out docs/results/soak
 
 Photos of all kinds and sizes, options, formats and ways to send them; one request in twenty is a bad one. It exits
-with 1 if memory grew by more than 5 % after the warm-up, if descriptors or threads grew, if an answer had another status
-than it must, or if a process was replaced on the way; see `soak_samples` for what is compared.
+with 1 if memory grew by more than 5 % after the warm-up, if descriptors or threads grew, if an answer had another
+status than it must, or if a process was replaced on the way; see `soak_samples` for what is compared.
 """
 
 from __future__ import annotations
