@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The serving benchmark and the curve of latency against load, on a machine with a GPU and PyTorch but without a network.
 #
-#   benchmarks/gpu_serving.sh pack DIR     where there is a network: writes DIR/service.tar.xz
+#   benchmarks/gpu_serving.sh pack DIR     where there is a network: writes DIR/service.tar
 #   benchmarks/gpu_serving.sh run DIR      there, in the unpacked folder: writes tables and plots to DIR
 #
 # The bundle holds the committed files, the archives of model_store, and wheels of the lock file, a Java runtime among
@@ -24,8 +24,8 @@ if [[ $command == pack ]]; then
   sed -n 's/^\([a-z0-9_.-]*==[^ ;]*\).*/\1/p' requirements/dev.lock | grep -Ev "^($left_out)==" > "$work/wanted"
   grep '^nvidia-ml-py==' <(sed 's/ .*//' requirements/dev.lock) >> "$work/wanted"
   python -m pip download -q --no-deps --prefer-binary -d "$work/weakseg/wheels" -r "$work/wanted"
-  tar cJf "$out/service.tar.xz" -C "$work" weakseg
-  ls -l "$out/service.tar.xz"
+  tar cf "$out/service.tar" -C "$work" weakseg
+  ls -l "$out/service.tar"
   exit
 fi
 
