@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from types import FrameType
 import psutil
 
 POLL_S = 0.2
+LOG_BYTES = 50_000_000  # of a file that a program prints to; the one before stays as NAME.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Supervisor:
             if not self._asked_to_stop:
                 self._running.append(_start(program))
         while not self._asked_to_stop and not self._ended():
+            self._roll_logs()
             time.sleep(POLL_S)
         if not self._asked_to_stop:
             said = ", ".join(f"{name} ended by itself (status {status})" for name, status in self._ended())
@@ -80,6 +83,10 @@ class Supervisor:
             _stop(program, process)
         _kill_session()
         return 0 if self._asked_to_stop else 1
+
+    def _roll_logs(self) -> None:
+        for path in {path for program in self._programs for path in (program.output, program.errors) if path}:
+            roll(Path(path), LOG_BYTES)
 
     def _ask_to_stop(self, _: int, __: FrameType | None) -> None:
         self._asked_to_stop = True
@@ -91,6 +98,21 @@ class Supervisor:
             for program, status in zip(self._programs, statuses, strict=False)
             if status is not None
         ]
+
+
+def roll(log: Path, limit_bytes: int) -> None:
+    """Empty a file that has grown beyond ``limit_bytes``, with a copy beside it.
+
+    Its program goes on writing: it has opened the file to append. Lines that come between the copy and the emptying are
+    lost; so are all of them where the disk has no space for a copy.
+    """
+    if not log.is_file() or log.stat().st_size <= limit_bytes:
+        return
+    try:
+        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+    except OSError as error:
+        _say(f"{log} could not be kept: {error}")
+    os.truncate(log, 0)
 
 
 def _start(program: Program) -> subprocess.Popen[bytes]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import socket
 import subprocess
-import zipfile
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from tests.e2e.conftest import MODELS, Service
-from tests.helpers.http import post, send
-from tests.helpers.launcher import ROOT, Launcher, free_ports, session_members
-from tests.helpers.photos import cat_photo
+from tests.helpers.archives import changed, without_a_module
+from tests.helpers.http import send
+from tests.helpers.launcher import Launcher, free_ports, session_members
+from tests.helpers.slow import SLOW, ask_slowly, wait_until_in_flight
 
 CURL = "  curl "
 
@@ -67,55 +65,35 @@ def test_an_unknown_model_is_answered_with_the_known_ones(tiny_archive: Path, tm
     assert "tiny_cam" in done.stdout
 
 
+def test_a_reader_that_goes_away_and_requests_under_way_at_the_stop(tiny_archive: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_archive, tmp_path)
+    launcher = Launcher(tmp_path, tmp_path / "state", free_ports())
+    started = launcher.popen("--detach", "--models", "tiny_cam")
+    assert started.stdout is not None
+    assert started.stdout.readline()
+    started.stdout.close()  # as `| head -1` does
+    assert started.wait(timeout=300) == 0
+    session = json.loads((launcher.state / "instance.json").read_text())["session"]
+    assert send("GET", f"{launcher.url}/ping").json == {"status": "Healthy"}
+
+    with ThreadPoolExecutor(SLOW) as pool:
+        under_way = [pool.submit(ask_slowly, launcher, "tiny_cam") for _ in range(SLOW)]
+        wait_until_in_flight(launcher, SLOW)
+        stopped = launcher.run("--stop")
+        assert stopped.returncode == 0, stopped.stdout
+        replies = [asked.result() for asked in under_way]
+    assert [reply.status for reply in replies] == [200] * SLOW, [reply.body[:200] for reply in replies]
+    assert session_members(session) == []
+    assert not (launcher.state / "instance.json").exists()
+
+
 def test_stop_without_a_service_is_no_error(tmp_path: Path) -> None:
     done = Launcher(tmp_path, tmp_path / "state", 1).run("--stop")
     assert (done.returncode, "does not run" in done.stdout) == (0, True)
 
 
-def test_the_containers_way_keys_in_the_foreground_until_a_signal_comes(tiny_archive: Path, tmp_path: Path) -> None:
-    shutil.copy(tiny_archive, tmp_path)
-    launcher = Launcher(tmp_path, tmp_path / "state", free_ports())
-    running = launcher.popen("--models", "tiny_cam", "--config", str(ROOT / "config.container.properties"))
-    assert running.stdout is not None
-    said = []
-    for line in running.stdout:
-        said.append(line)
-        if "Ctrl-C" in line:
-            break
-    else:
-        pytest.fail("".join(said))
-    instance = json.loads((launcher.state / "instance.json").read_text())
-    assert len(session_members(instance["session"])) >= 5  # supervisor, front, TorchServe's script, its Java, a worker
-
-    assert "Authorization: Bearer" in curl_line("".join(said))
-    url = f"{launcher.url}/predictions/tiny_cam"
-    keys = json.loads((launcher.state / "key_file.json").read_text())
-    assert datetime.fromisoformat(keys["inference"]["expiration time"]) > datetime.now(UTC) + timedelta(days=300)
-    assert post(url, cat_photo()).json["error"]["code"] == "token_missing"
-    assert post(url, cat_photo(), Authorization=f"Bearer {keys['inference']['key']}").status == 200
-    management_key = {"Authorization": f"Bearer {keys['management']['key']}"}
-    refused = send("POST", f"{launcher.management_url}/models?url=tiny_cam.mar&model_name=b", headers=management_key)
-    assert refused.status >= 400
-
-    running.send_signal(signal.SIGTERM)
-    rest, _ = running.communicate(timeout=60)
-    assert running.returncode == 0, rest
-    assert session_members(instance["session"]) == []
-    assert not Path(instance["temp"]).exists()
-    assert not (launcher.state / "instance.json").exists()
-    assert not (launcher.state / "key_file.json").exists()
-
-
 def test_a_model_that_cannot_be_loaded_ends_the_start_with_its_cause(tiny_archive: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(tiny_archive) as built:
-        files = {name: built.read(name) for name in built.namelist()}
-    handler = "cam_handler.py"
-    files[handler] = b"import a_module_that_nobody_has\n" + files[handler].replace(
-        b"from __future__ import annotations", b""
-    )
-    with zipfile.ZipFile(tmp_path / tiny_archive.name, "w") as broken:
-        for name, content in files.items():
-            broken.writestr(name, content)
+    changed(tiny_archive, tmp_path / tiny_archive.name, without_a_module)
     done = Launcher(tmp_path, tmp_path / "state", free_ports()).run("--detach", "--models", "tiny_cam", timeout_s=120)
     assert done.returncode == 1
     assert "No module named 'a_module_that_nobody_has'" in done.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.supervisor import Program, write_programs
+from scripts.supervisor import Program, roll, write_programs
 from tests.helpers.launcher import ROOT, session_members
 
 # Says that it runs, and on SIGTERM that it stops; with an argument it does not listen.
@@ -81,3 +81,26 @@ def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
     assert "deaf did not stop within 0.2 s and is killed" in errors
     assert "stops second" in (tmp_path / "said").read_text()
     assert session_members(running.pid) == []
+
+
+def test_a_log_that_has_grown_is_emptied_while_its_program_goes_on_writing(tmp_path: Path) -> None:
+    log = tmp_path / "requests.log"
+    with log.open("ab", buffering=0) as program:
+        program.write(b"one\n")
+        roll(log, 4)
+        assert log.read_bytes() == b"one\n", "as large as it may be"
+        program.write(b"two\n")
+        roll(log, 4)
+        program.write(b"three\n")
+    assert log.read_bytes() == b"three\n"
+    assert (tmp_path / "requests.log.1").read_bytes() == b"one\ntwo\n"
+    roll(tmp_path / "nowhere.log", 4)
+
+
+def test_a_log_that_cannot_be_kept_is_emptied_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "requests.log"
+    log.write_bytes(b"many lines")
+    (tmp_path / "requests.log.1").symlink_to("/dev/full")
+    roll(log, 4)
+    assert log.read_bytes() == b""
+    assert "No space left" in capsys.readouterr().err
