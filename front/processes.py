@@ -38,7 +38,7 @@ class ProcessCollector(Collector):
         self._lock = Lock()
         self._looked = -_FRESH_S
         self._usage: dict[Kind, Usage] = {}
-        self._seconds: dict[tuple[int, float], float] = {}  # process to the processor time that is counted
+        self._seconds: dict[int, float] = {}  # process to the processor time that is counted
         self._spent: dict[Kind, float] = {}
 
     def describe(self) -> Iterable[Metric]:
@@ -72,15 +72,17 @@ class ProcessCollector(Collector):
                 with process.oneshot():
                     kind = _kind(process, models)
                     times = process.cpu_times()
-                    key, now = (process.pid, process.create_time()), times.user + times.system
+                    now = times.user + times.system
                     found = usage.setdefault(kind, Usage())
                     found.resident_bytes += process.memory_info().rss
                     found.open_files += process.num_fds()
                     found.count += 1
             except psutil.Error:  # it ended in between
                 continue
-            seconds[key] = now
-            self._spent[kind] = self._spent.get(kind, 0.0) + now - self._seconds.get(key, 0.0)
+            seconds[process.pid] = now
+            counted = self._seconds.get(process.pid, 0.0)
+            # Less than before: another process has the number now. When one began is no help: clocks are set.
+            self._spent[kind] = self._spent.get(kind, 0.0) + (now - counted if now >= counted else now)
         self._usage, self._seconds = usage, seconds
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from export.default_models import build_default_model
+from scripts import prometheus
 from tests.helpers.tiny import build_tiny_archive
 from weakseg.errors import WeightsUnavailableError
 from weakseg.models.classifier import load_classifier
@@ -48,3 +49,12 @@ def default_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``tiny_cam.mar``, a real archive of a network with random weights. Copy it, do not change it."""
     return build_tiny_archive(tmp_path_factory.mktemp("archives"))
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Prometheus' own checker; tests that ask for it are marked ``prometheus``."""
+    try:
+        return prometheus.get("promtool")
+    except prometheus.ToolError as error:
+        pytest.skip(str(error))

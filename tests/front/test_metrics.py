@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,55 +15,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from front import gpus, metrics, observation, processes
 from front.bodies import Intake
-from front.catalogue import Model, Version, Worker
+from front.catalogue import Worker
 from front.facts import FactCollector
 from front.gpus import GpuCollector
 from front.metrics import LOSSES, Metrics
 from front.processes import ProcessCollector
 from front.settings import Settings
 from front.workers import DeathWatch, WorkerCollector
+from tests.helpers.metrics import FakeCatalogue, models, read, registry_of_everything, version
 from tests.helpers.threads import LoopThread
-from weakseg.telemetry import STAGES, Telemetry
+from weakseg.telemetry import Telemetry
 
 TOLD = Telemetry({"queue": 0.004, "forward": 0.02, "total": 0.03}, "cam", "crf", 3, 0.25, 7)
-
-
-def read(registry: CollectorRegistry) -> dict[str, float]:
-    """Every sample, by name and labels as Prometheus writes them; empty labels left out, as Prometheus does."""
-    found = {}
-    for family in text_string_to_metric_families(generate_latest(registry).decode()):
-        for sample in family.samples:
-            labels = ",".join(f'{name}="{text}"' for name, text in sorted(sample.labels.items()) if text)
-            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
-    return found
-
-
-def version(
-    *workers: Worker, model: str = "cat", name: str = "1.0", wanted: int = 2, waiting: int = 0, room: int = 0
-) -> Version:
-    return Version(model, name, f"{model}.mar", workers, wanted, 4, 8, 120.0, waiting, room)
-
-
-def models(*versions: Version) -> dict[str, Model]:
-    return {each.model: Model(each.name, {each.name: each}) for each in versions}
-
-
-class FakeCatalogue:
-    """What `WorkerCollector` asks of one."""
-
-    def __init__(self, *versions: Version) -> None:
-        self.found, self.is_reachable, self.looks, self.answers = models(*versions), True, 0, True
-
-    async def refresh(self) -> None:
-        self.looks += 1
-        while not self.answers:
-            await asyncio.sleep(60)
-
-    def snapshot(self) -> dict[str, Model]:
-        return self.found
-
-    def card(self, version: Version) -> dict[str, Any] | None:
-        return {"method": "cam", "network": "squeezenet1_1", "demonstration": False} if version.model == "cat" else None
 
 
 @pytest.fixture
@@ -305,21 +266,8 @@ def test_buckets_rise_and_reach_as_far_as_their_deadlines() -> None:
     assert metrics.REQUEST_SECONDS[-1] == Settings().answer_timeout_s
 
 
-def every_metric(thread: LoopThread) -> CollectorRegistry:
-    """A registry with a sample of everything but GPUs."""
-    counted = Metrics()
-    counted.know(["cat"])
-    counted.started("cat")
-    counted.answered("cat", 200, 0.1, Telemetry(dict.fromkeys(STAGES, 0.01), "cam", "crf", 1, 0.0, os.getpid()))
-    counted.exchanged("/predictions/cat", 200, 1, 1)
-    counted.registry.register(WorkerCollector(FakeCatalogue(version()), thread.loop))  # type: ignore[arg-type]
-    counted.registry.register(ProcessCollector(dict))
-    counted.registry.register(FactCollector(Intake(Settings())))
-    return counted.registry
-
-
 def test_names_follow_the_conventions_of_prometheus(thread: LoopThread) -> None:
-    families = list(text_string_to_metric_families(generate_latest(every_metric(thread)).decode()))
+    families = list(text_string_to_metric_families(generate_latest(registry_of_everything(thread)).decode()))
     assert len(families) > 20
     for family in families:
         assert re.fullmatch(r"weakseg(_[a-z0-9]+)+", family.name), family.name
@@ -332,3 +280,10 @@ def test_names_follow_the_conventions_of_prometheus(thread: LoopThread) -> None:
                 assert sample.name.endswith("_total"), sample.name
             if sample.name.endswith("_total"):
                 assert family.type == "counter", sample.name
+
+
+@pytest.mark.prometheus
+def test_promtool_finds_no_fault_with_the_metrics(thread: LoopThread, promtool: Path) -> None:
+    told = generate_latest(registry_of_everything(thread))
+    done = subprocess.run([promtool, "check", "metrics"], input=told, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert (done.returncode, done.stdout) == (0, b"")
