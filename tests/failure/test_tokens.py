@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.failure.numbered import make_photo
+from tests.failure.plant import wait_until
 from tests.helpers.fake_torchserve import FakeTorchServe
 from tests.helpers.front import Front, running_front
 from tests.helpers.http import send
@@ -67,6 +69,18 @@ def ask(front: Front, authorization: str | None, request_id: str, path: str = PA
     return reply.status, reply.json["error"]["code"] if reply.status >= 400 else ""
 
 
+def lines_of(front: Front, request_id: str) -> list[dict[str, Any]]:
+    """A line may be written a moment after its answer."""
+    found: list[dict[str, Any]] = []
+
+    def look() -> bool:
+        found[:] = [line for line in front.lines() if line["request_id"] == request_id]
+        return bool(found)
+
+    wait_until(look, f"a line of {request_id}")
+    return found
+
+
 @pytest.mark.parametrize("kind", REFUSED)
 def test_refused_logged_and_never_passed_on(front: Front, torchserve: FakeTorchServe, kind: str) -> None:
     authorization, status, code = REFUSED[kind]
@@ -74,7 +88,7 @@ def test_refused_logged_and_never_passed_on(front: Front, torchserve: FakeTorchS
     request_id = f"token-{kind.replace(' ', '-').replace(',', '').replace(chr(39), '')}"
     assert ask(front, authorization, request_id) == (status, code)
     assert len(torchserve.seen) == seen
-    (line,) = [line for line in front.lines() if line["request_id"] == request_id]
+    (line,) = lines_of(front, request_id)
     assert (line["status"], line["error"]) == (status, code)
     assert not any(key in json.dumps(front.lines()) for key in KEYS.values()), "a key is in the log"
 
