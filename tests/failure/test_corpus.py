@@ -71,6 +71,7 @@ class Mixture:
         numbers = [next(self._numbers) for _ in range(GOOD_PER_BAD)]
         half = GOOD_PER_BAD // 2
         first = [self._local.caller.ask(number, f"among-bad-{number}") for number in numbers[:half]]
+        self._local.caller.close()  # the front ends connections that are silent for as long as a slow one may take
         self.answers[bad.name] = send_bad(self._plant, bad)
         return first + [self._local.caller.ask(number, f"among-bad-{number}") for number in numbers[half:]]
 
