@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from front import health, kserve_v1, kserve_v2, logs, predictions
+from front import health, kserve_v1, kserve_v2, logs, openapi, predictions
 from front.bodies import Intake
 from front.catalogue import Catalogue
 from front.errors import InternalError, NotAllowedError, NotFoundError
@@ -59,6 +59,7 @@ def create_app(settings: Settings, lines: logs.Log | None = None, tracing: Traci
     )
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.router.routes += predictions.routes()
+    app.openapi = lambda: openapi.describe(app, settings)  # type: ignore[method-assign]  # as FastAPI wants it
     for router in (health.router, kserve_v1.router, kserve_v2.router):
         app.include_router(router)
     return app

@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 from front.errors import NoWorkerError, UnavailableError, UnknownModelError, UnknownVersionError
 from front.upstream import Upstream
-from weakseg.errors import RequestError
 
 POLL_S = 5.0
 _POLL_UNREADY_S = 1.0  # while something is not as it should be
@@ -85,7 +84,7 @@ class Catalogue:
         self._looked: float | None = None  # when the last look that succeeded began
         self._began = -_LEAST_S  # when the last look began
         self._next: asyncio.Task[None] | None = None
-        self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[dict[str, Any]]] = {}
 
     @property
     def age_s(self) -> float:
@@ -155,13 +154,7 @@ class Catalogue:
             return cached
         if not found.ready_workers:
             raise NoWorkerError(model)
-        path = f"/models/{quote(model, safe='')}/{quote(found.name, safe='')}?customized=true"
-        (document,) = await self._upstream.manage(path, self._management_key(), timeout_s=60)
-        card = document.get("customizedMetadata")
-        if not isinstance(card, dict):
-            raise UnavailableError(model)
-        self._cards[model, found.name] = (found.archive, card)
-        return card
+        return await asyncio.shield(self._ask_for_card(found))
 
     def card(self, version: Version) -> dict[str, Any] | None:
         """What a worker said of its model, where it was asked."""
@@ -187,23 +180,40 @@ class Catalogue:
             await asyncio.sleep(POLL_S if self._is_ready() else _POLL_UNREADY_S)
 
     async def close(self) -> None:
-        for task in (*self._asking.values(), *([self._next] if self._next else [])):
+        for task in self._asking.values():
             task.cancel()
+        if self._next is not None:
+            self._next.cancel()
 
     def _ask_for_cards(self) -> None:
         """Of versions whose workers are ready, in the background: a busy worker answers late."""
-        for model, each in self._models.items():
-            for name, version in each.versions.items():
-                if version.ready_workers and self.card(version) is None and (model, name) not in self._asking:
-                    self._asking[model, name] = asyncio.create_task(self._ask_for_card(model, name))
+        for model in self._models.values():
+            for version in model.versions.values():
+                if version.ready_workers and self.card(version) is None:
+                    self._ask_for_card(version)
 
-    async def _ask_for_card(self, model: str, version: str) -> None:
-        try:
-            await self.describe(model, version)
-        except RequestError as error:
-            log.warning("%s %s does not describe itself: %s", model, version, error.message)
-        finally:
-            del self._asking[model, version]
+    def _ask_for_card(self, version: Version) -> asyncio.Task[dict[str, Any]]:
+        """Those who want the same card share one request for it."""
+        key = (version.model, version.name)
+        if key not in self._asking:
+            task = asyncio.create_task(self._fetch_card(version))
+            task.add_done_callback(lambda done: self._finish_asking(key, done))
+            self._asking[key] = task
+        return self._asking[key]
+
+    def _finish_asking(self, key: tuple[str, str], task: asyncio.Task[dict[str, Any]]) -> None:
+        del self._asking[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("%s %s does not describe itself: %s", *key, error)
+
+    async def _fetch_card(self, version: Version) -> dict[str, Any]:
+        path = f"/models/{quote(version.model, safe='')}/{quote(version.name, safe='')}?customized=true"
+        (document,) = await self._upstream.manage(path, self._management_key(), timeout_s=60)
+        card = document.get("customizedMetadata")
+        if not isinstance(card, dict):
+            raise UnavailableError(version.model)
+        self._cards[version.model, version.name] = (version.archive, card)
+        return card
 
     async def _look_soon(self) -> None:
         await asyncio.sleep(max(0.0, self._began + _LEAST_S - time.monotonic()))

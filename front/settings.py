@@ -68,6 +68,11 @@ class Settings:
     drain_timeout_s: float = 30.0
     retries: int = 1
 
+    @property
+    def needs_token(self) -> bool:
+        """Whether requests need an Authorization header."""
+        return self.key_file is not None or self.token_file is not None
+
 
 _ADDRESSES = {  # field to line
     "address": "weakseg_address",

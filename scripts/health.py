@@ -1,14 +1,14 @@
-"""The container's health check: 0 while TorchServe answers and has workers, else 1. `python -m scripts.health`"""
+"""The container's health check: 0 while the front answers and a model has a worker, else 1. `python -m scripts.health`"""
 
 from __future__ import annotations
 
 import sys
 
-from scripts.torchserve import STATE, find
+from scripts.instance import STATE, find
 
 
 def is_healthy() -> bool:
-    """What the inference API says of itself; a worker that is being replaced does not count against it."""
+    """What the front says of itself; a worker that is being replaced does not count against it."""
     instance = find(STATE)
     if instance is None:
         return False

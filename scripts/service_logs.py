@@ -27,7 +27,8 @@ def find_cause(model_log: str, model: str | None = None) -> str | None:
     ``ts.torch_handler.NAME`` that never was; the true cause is the one before.
     """
     if model is not None:
-        model_log = "\n".join(line for line in model_log.splitlines() if re.search(rf"W-\d+-{re.escape(model)}_", line))
+        worker = re.compile(rf"W-\d+-{re.escape(model)}_[^_ ]*-std")
+        model_log = "\n".join(filter(worker.search, model_log.splitlines()))
     _, died, after = model_log.partition(WORKER_DIED)
     if not died:
         return None

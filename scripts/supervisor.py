@@ -1,7 +1,8 @@
 """The parent of a service's two programs: it stops them in order, and both where one of them ends.
 
-    python -m scripts.supervisor PROGRAMS.json
+    python -m scripts.supervisor PROGRAMS.json [FOLDER]
 
+FOLDER is removed at the end: nobody else may be there to do it.
 It leads the service's session. SIGTERM and SIGINT stop the service: the front first, which answers what is under way,
 then TorchServe, then whatever is left of the session.
 """
@@ -162,5 +163,12 @@ def _say(line: str) -> None:
     print(f"weakseg: {line}", file=sys.stderr, flush=True)
 
 
+def main(programs: str, folder: str | None = None) -> int:
+    status = Supervisor(read_programs(Path(programs))).run()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(Supervisor(read_programs(Path(sys.argv[1]))).run())
+    sys.exit(main(*sys.argv[1:]))

@@ -70,7 +70,7 @@ def start(wanted: Wanted, plan: Plan | None = None) -> Instance:
     write_programs(programs, [_front(draft, logs, wanted.show_logs), _torchserve(draft, logs, wanted.show_logs)])
     with (logs / "errors.log").open("ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "scripts.supervisor", str(programs)],
+            [sys.executable, "-P", "-m", "scripts.supervisor", str(programs), str(temp)],
             cwd=wanted.state,
             env={**MALLOC, **os.environ, "PYTHONPATH": _python_path(), **_threads(plan)},
             stdin=subprocess.DEVNULL,

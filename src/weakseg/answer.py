@@ -127,15 +127,18 @@ def encode_error(error: RequestError | None) -> Answer:
     )
 
 
-def encode_failure(error: Exception) -> Answer:
+def encode_failure(error: Exception, request_id: str = "") -> Answer:
     """What an unexpected error means for the caller: a 503 where memory ran out, else a 500.
 
     The log gets the error; of a lack of memory a line, as a traceback might not fit.
+
+    Args:
+        request_id: What the log calls the request, or the requests.
     """
     if not ran_out_of_memory(error):
-        log.error("a request failed", exc_info=error)
+        log.error("a request failed: %s", request_id, exc_info=error)
         return encode_error(None)
-    log.error("memory ran out: %.200r", error)
+    log.error("memory ran out for request %s: %.200r", request_id, error)
     return _encode_later(code="out_of_memory", message="there was not enough memory for this request.", retry_after_s=2)
 
 

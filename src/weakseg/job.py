@@ -25,6 +25,7 @@ class Job:
 
     request: RawRequest | RequestError | None  # None once it is read: it may hold 20 MB
     watch: Stopwatch  # runs since the batch arrived
+    request_id: str = ""
     plan: Plan | None = None
     output: GraphOutput | None = None  # of this photo alone, B = 1; None for naked GrabCut
     draft: Draft | None = None  # where CRFs of a batch are solved together, with its
@@ -48,7 +49,7 @@ class Job:
         except RequestError as error:
             self.answer = encode_error(error)
         except Exception as error:
-            self.answer = encode_failure(error)
+            self.answer = encode_failure(error, self.request_id)
 
     def note(self, plan: Plan, segmentation: Segmentation) -> None:
         """Remember of the result what is measured."""

@@ -30,6 +30,7 @@ from weakseg.errors import MissingImageError, RequestError, TilesTooSlowError
 from weakseg.finisher import Finisher
 from weakseg.groups import group_plans
 from weakseg.job import Job
+from weakseg.memory import ran_out_of_memory
 from weakseg.options import CrfEngineName, Format, Options, parse_options
 from weakseg.plan import Plan
 from weakseg.planner import Planner
@@ -78,7 +79,7 @@ class Pipeline:
         ``Answer.telemetry`` to the last answer of the batch.
         """
         arrived = time.perf_counter()
-        jobs = [Job(request, Stopwatch(arrived)) for request in requests]
+        jobs = [Job(request, Stopwatch(arrived), getattr(request, "request_id", "")) for request in requests]
         self._each(jobs, self._read)
         self._forward_groups(jobs)
         if self._solves_together:
@@ -188,17 +189,24 @@ class Pipeline:
                 for job in group:
                     job.answer = encode_late()
                 continue
-            started = time.perf_counter()
-            try:
-                outputs = self.forward([waiting[index] for index in members])
-            except Exception as error:
-                failed = encode_failure(error)
-                for job in group:
-                    job.answer = failed
-                continue
-            for job, output in zip(group, outputs, strict=True):
-                job.output = output
-                job.watch.add("forward", time.perf_counter() - started)
+            self._forward_group(group, [waiting[index] for index in members])
+
+    def _forward_group(self, group: Sequence[Job], plans: Sequence[Plan]) -> None:
+        started = time.perf_counter()
+        try:
+            outputs = self.forward(plans)
+        except Exception as error:
+            if ran_out_of_memory(error) and len(group) > 1:  # each alone may fit
+                for job, plan in zip(group, plans, strict=True):
+                    self._forward_group([job], [plan])
+                return
+            failed = encode_failure(error, ", ".join(job.request_id for job in group))
+            for job in group:
+                job.answer = failed
+            return
+        for job, output in zip(group, outputs, strict=True):
+            job.output = output
+            job.watch.add("forward", time.perf_counter() - started)
 
     def _solve_together(self, jobs: Sequence[Job]) -> None:
         """The CRFs of a batch as one batch. Where that fails, each job solves its own on the CPU.

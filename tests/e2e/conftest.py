@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.archives import default_models
+from tests.helpers.grpc_protocol import Protocol, compile_protocol
 from tests.helpers.launcher import Launcher, free_ports, session_members
 from tests.helpers.pixel_checkpoints import build_odds_archive
 
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def protocol(tmp_path_factory: pytest.TempPathFactory) -> Protocol:
+    """TorchServe's gRPC."""
+    return compile_protocol(tmp_path_factory.mktemp("grpc"))
 
 
 @pytest.fixture(scope="session")

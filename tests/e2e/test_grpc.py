@@ -12,14 +12,9 @@ from google.protobuf.empty_pb2 import Empty
 
 from scripts.torchserve import PORTS
 from tests.e2e.conftest import MODELS, Service
-from tests.helpers.grpc_protocol import Protocol, compile_protocol
+from tests.helpers.grpc_protocol import Protocol
 from tests.helpers.http import post_form
 from tests.helpers.photos import cat_photo
-
-
-@pytest.fixture(scope="module")
-def protocol(tmp_path_factory: pytest.TempPathFactory) -> Protocol:
-    return compile_protocol(tmp_path_factory.mktemp("grpc"))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The README's curl lines, run as they stand, from the repository's root, against the running service.
+"""The README's lines of curl and ``weakseg batch``, run as they stand, from the repository's root, against a service.
 
 Only the ports are replaced. Every block runs in a folder of links to the repository's files, so that what it writes
 stays out of the repository and ``.weakseg`` is the state folder of this service. In a block, lines that call
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from tests.helpers.http import send
 from tests.helpers.launcher import ROOT
 
 FENCE = re.compile(r"^```bash\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+ASKS = re.compile(r"\bcurl\b|\bweakseg batch\b")
 SAID = FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-BLOCKS = [block for block in SAID if "curl" in block and "Authorization" not in block]  # the rest: test_tokens.py
+BLOCKS = [block for block in SAID if ASKS.search(block) and "Authorization" not in block]  # the rest: test_tokens.py
 NAMES_A_CLASS = re.compile(r"classes\W", flags=re.IGNORECASE)
 
 
@@ -45,7 +47,12 @@ def test_a_block_of_the_readme(service: Service, tmp_path: Path, block: str) -> 
     done = subprocess.run(
         ["bash", "-eo", "pipefail", "-c", script],
         cwd=tmp_path,
-        env=os.environ | {"CURL_HOME": str(tmp_path)},
+        env=os.environ
+        | {
+            "CURL_HOME": str(tmp_path),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT / "src"),
+        },
         capture_output=True,
         timeout=120,
         check=False,

@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from typer.testing import CliRunner
 
 from scripts import tokens
+from scripts.torchserve import PORTS
+from tests.helpers.grpc_protocol import Protocol
 from tests.helpers.http import Reply, post, send
 from tests.helpers.launcher import ROOT, Launcher, free_ports
 from tests.helpers.photos import cat_photo
@@ -92,3 +95,25 @@ def test_a_list_that_cannot_be_read_ends_the_start_with_its_cause(tiny_archive: 
     assert done.returncode == 1
     assert f"{tmp_path / 'list'} cannot be read" in done.stdout
     assert "scripts.tokens add" in done.stdout
+
+
+def test_grpc_wants_torchserves_own_key(listed: tuple[Launcher, Path, str], protocol: Protocol) -> None:
+    launcher, _, token = listed
+    keys = json.loads((launcher.state / "key_file.json").read_text())
+    with grpc.insecure_channel(f"127.0.0.1:{launcher.port + PORTS['grpc_inference_port']}") as channel:
+        stub = protocol.inference_calls.InferenceAPIsServiceStub(channel)
+
+        def predict(*metadata: tuple[str, str]) -> grpc.StatusCode:
+            request = protocol.inference.PredictionsRequest(model_name="tiny_cam", input={"image": cat_photo()})
+            reply, call = stub.Predictions.with_call(request, metadata=metadata, timeout=120)
+            assert reply.prediction.startswith(b"\x89PNG")
+            return call.code()
+
+        assert predict(("authorization", f"Bearer {keys['inference']['key']}")) is grpc.StatusCode.OK
+        for refused in (keys["management"]["key"], token, "guessed"):
+            with pytest.raises(grpc.RpcError) as caught:
+                predict(("authorization", f"Bearer {refused}"))
+            assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        with pytest.raises(grpc.RpcError) as caught:
+            predict()
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class Asked:
     tries: int
     options: dict[str, str]
     image: bytes
-    headers: dict[str, str]
+    request_id: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Error:
 
     status: int
     code: str = "queue_full"
-    headers: dict[str, str] = field(default_factory=dict)
+    field: str = "image"
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Body:
 
 
 DROP, HANG, CUT = "drop", "hang", "cut"  # the connection: closed, left open, closed in the middle of an answer
+SLOW = "slow"  # an answer after others had time to come
 Action = Error | Body | str | None  # None: the answer
 
 
@@ -68,6 +71,9 @@ class FakeService:
     ) -> None:
         self.script, self.version, self.health, self.keeps = script, version, health, keeps
         self.asked: list[Asked] = []
+        self.paths: set[str] = set()
+        self.tokens: set[str | None] = set()
+        self.answered = 0
         self.most_at_once = 0
         self._at_once = 0
 
@@ -84,18 +90,23 @@ class FakeService:
         try:
             yield self
         finally:
-            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
+            asyncio.run_coroutine_threadsafe(self._stop(runner), loop).result(30)
             loop.call_soon_threadsafe(loop.stop)
             thread.join(30)
             loop.close()
 
+    async def _stop(self, runner: web.AppRunner) -> None:
+        self._over.set()
+        await runner.cleanup()
+
     async def _start(self) -> web.AppRunner:
+        self._over = asyncio.Event()
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/predictions/{model}", self._predict)
         app.router.add_post("/predictions/{model}/{version}", self._predict)
         if self.health is not None:
             app.router.add_get("/health", self._tell_health)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -112,22 +123,27 @@ class FakeService:
             return await self._act(request)
         finally:
             self._at_once -= 1
+            self.answered += 1
 
     async def _act(self, request: web.Request) -> web.StreamResponse:
+        self.paths.add(request.path)
+        self.tokens.add(request.headers.get("Authorization"))
         form = await request.post()
         image = form["image"].file.read()
         options = {name: str(text) for name, text in form.items() if name != "image"}
-        _, photo, _, _, tries = request.headers["X-Request-Id"].split(".")
-        asked = Asked(int(photo), int(tries), options, image, dict(request.headers))
+        _, photo, *_, tries = request.headers["X-Request-Id"].split(".")
+        asked = Asked(int(photo), int(tries), options, image, request.headers["X-Request-Id"])
         if self.keeps:
             self.asked.append(asked)
         action = self.script(asked)
         if action in (DROP, CUT):
             return await self._break(request, half=action == CUT)
         if action == HANG:
-            await asyncio.sleep(3600)
+            await self._over.wait()
+        if action == SLOW:
+            await asyncio.sleep(0.05)
         if isinstance(action, Error):
-            document = {"code": action.code, "field": "image", "message": "as scripted.", "remedy": "Wait."}
+            document = {"code": action.code, "field": action.field, "message": "as scripted.", "remedy": "Wait."}
             return web.json_response({"error": document}, status=action.status, headers=action.headers)
         if isinstance(action, Body):
             return web.Response(body=action.content)

@@ -88,6 +88,7 @@ class FakeTorchServe:
         self.cards: dict[str, dict[str, Any]] = {}
         self.described = 0  # calls that asked a worker for its card
         self.dropped = 0  # requests whose client hung up before they were answered
+        self.looks = 0  # lists of all models that were asked for
         self.management_works = True
         self._thread = LoopThread()
         self.inference_port = self.management_port = 0
@@ -124,7 +125,17 @@ class FakeTorchServe:
         }
         if default:
             self.defaults[name] = version
-        self.cards[name] = {"name": name, "classes": ["cat", "dog"], "groups": [], "method": "cam", "runtime": "onnx"}
+        self.cards[name] = {
+            "name": name,
+            "network": "squeezenet1_1",
+            "method": "cam",
+            "runtime": "onnx",
+            "device": "cpu",
+            "demonstration": False,
+            "classes": ["cat", "dog"],
+            "groups": [],
+            "options": {"classes": "Names or numbers."},
+        }
 
     def __enter__(self) -> FakeTorchServe:
         self._thread.__enter__()
@@ -197,6 +208,7 @@ class FakeTorchServe:
     async def _list(self, request: web.Request) -> web.Response:
         if not self._may_manage(request):
             return _response(fault(400, "InvalidKeyException", "Token Authorization failed."))
+        self.looks += 1
         limit, start = int(request.query.get("limit", 100)), int(request.query.get("next_page_token", 0))
         names = sorted(self.models)
         page: dict[str, Any] = {

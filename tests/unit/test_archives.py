@@ -279,7 +279,7 @@ def test_nothing_is_exported_while_the_checkpoint_is_served(
     running = torchserve.Instance(1, 8080, ("demo_cam",), archive.parent, archive.parent, archive.parent)
     monkeypatch.setattr(torchserve, "find", lambda _: running)
     monkeypatch.setattr(torchserve, "is_ready", lambda *_: True)
-    monkeypatch.setattr(launcher, "_show_usage", lambda *_: None)  # it looks for a drawing, as the network is `demo`
+    monkeypatch.setattr(launcher, "show_usage", lambda *_: None)  # it looks for a drawing, as the network is `demo`
     monkeypatch.setattr(archives, "fingerprint", lambda _: "other sources")
     asked = ["--checkpoint", str(checkpoint), "--store", str(checkpoint.parent), "--state", str(checkpoint.parent)]
     done = CliRunner().invoke(app, asked)

@@ -9,8 +9,10 @@ import pytest
 
 from scripts.machine import Machine
 from scripts.sizing import BASE_BYTES, WORKER_BYTES, Model, make_plan, read_model, read_workers
-from tests.helpers.colour_archive import write_colour_archive
+from tests.helpers.colour_archive import colour_card, write_colour_archive
+from weakseg.archive import THREADS_VARIABLE
 from weakseg.errors import ModelError
+from weakseg.serving import _with_threads
 
 PLENTY = 2**40
 
@@ -97,6 +99,12 @@ def test_the_reason_names_the_machine_and_what_came_of_it() -> None:
     assert make_plan(Machine(2, 16 * 2**30), [ONE]).reason == (
         "2 cores, 16.0 GiB of memory, no GPU: one gets 2 workers x 1 thread (batches of 8, 1 ms)"
     )
+
+
+def test_workers_take_the_threads_that_the_plan_has_for_them() -> None:
+    card = colour_card(threads=2)
+    assert _with_threads(card, {}).threads == 2
+    assert _with_threads(card, {THREADS_VARIABLE: "5"}).threads == 5
 
 
 def test_what_an_archive_says(tmp_path: Path) -> None:

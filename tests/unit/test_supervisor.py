@@ -36,8 +36,9 @@ def program(folder: Path, name: str, *command: str, timeout_s: float = 20, with_
 def supervise(folder: Path, *programs: Program) -> subprocess.Popen[str]:
     """A supervisor that has started its programs, as far as they say so."""
     write_programs(folder / "programs.json", programs)
+    (folder / "temporary").mkdir()
     return subprocess.Popen(
-        [sys.executable, "-m", "scripts.supervisor", str(folder / "programs.json")],
+        [sys.executable, "-m", "scripts.supervisor", str(folder / "programs.json"), str(folder / "temporary")],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
@@ -68,6 +69,7 @@ def test_when_one_ends_the_other_is_stopped(tmp_path: Path) -> None:
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 1
     assert "second ended by itself (status 3)" in errors
+    assert not (tmp_path / "temporary").exists()
     assert session_members(running.pid) == []
 
 

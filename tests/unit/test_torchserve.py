@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from scripts import archives
 from scripts.configuration import derive, read_properties
 from scripts.instance import PORTS, Instance, find, note
-from scripts.launcher import _show_usage, app
+from scripts.launcher import app
 from scripts.service_logs import find_cause
+from scripts.usage import show_usage
 from tests.helpers.fakes import make_card
 from weakseg.errors import WeightsUnavailableError
 
@@ -41,6 +42,16 @@ def test_the_cause_of_a_failed_import_is_not_torchserves_fallback() -> None:
     )
     assert find_cause(log(*DIED, fallback)) == fallback
     assert find_cause(log(*DIED)) == "see the log"
+
+
+def test_the_cause_of_one_model_among_others() -> None:
+    def lines(model: str, *said: str) -> str:
+        return log(*said).replace("W-9000-m_1.0", f"W-9000-{model}_1.0")
+
+    both = lines("a", *DIED, "ValueError: of a") + "\n" + lines("a_b", *DIED, "lib.state.InvalidProtobuf: of a_b")
+    assert find_cause(both, "a_b") == "lib.state.InvalidProtobuf: of a_b", "named by a dotted path, if by nothing else"
+    assert find_cause(both, "c") is None
+    assert find_cause(lines("a", *DIED, "ValueError: of a"), "a") == "ValueError: of a"
 
 
 def test_no_cause_while_no_worker_died() -> None:
@@ -154,10 +165,11 @@ def test_all_curl_lines_carry_a_key_where_one_is_needed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: bool
 ) -> None:
     instance = Instance(1, 8080, ("tiny",), tmp_path, tmp_path, tmp_path)
+    instance.config.write_text("weakseg_token_file=\n")
     if keys:
         instance.key_file.write_text("{}")
     weights = {"source": "a", "licence": "b", "sha256": "0"}
-    _show_usage(instance, [make_card(name=name, weights=weights) for name in ("tiny", "hair")])
+    show_usage(instance, [make_card(name=name, weights=weights) for name in ("tiny", "hair")])
     said = capsys.readouterr().out
     curls = [line.split() for line in said.splitlines() if line.startswith("  curl -T ")]
     assert [(Path(words[2]).name, *words[-2:]) for words in curls] == [

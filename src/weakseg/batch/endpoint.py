@@ -159,10 +159,9 @@ async def find_concurrency(address: Address) -> int | None:
 def _count_slots(document: Any, address: Address) -> int | None:
     """Photos that keep all workers of a model busy; None where the document is not as expected."""
     try:
-        versions = document["models"][address.model]
-        (asked,) = [
-            each for each in versions if each["version"] == address.version or (not address.version and each["default"])
-        ]
+        (model,) = [each for each in document["models"] if each["model"] == address.model]
+        name = address.version or model["default_version"]
+        (asked,) = [each for each in model["versions"] if each["version"] == name]
         slots = max(1, int(asked["workers_ready"])) * max(USUAL_CONCURRENCY, int(asked.get("batch_size", 0)))
         return min(slots, MOST_CONCURRENCY)
     except (KeyError, TypeError, ValueError):

@@ -266,7 +266,7 @@ class _Batch:
         self._unanswered = self._unanswered + 1 if failure.transient else 0
         if self._unanswered >= max(servers, _LEAST_UNANSWERED):
             raise BatchError(
-                f"{self._unanswered} photos in a row got no answer; the last: {failure.message} Check that the service"
+                f"{self._unanswered} photos in a row got no mask; the last: {failure.message} Check that the service"
                 " runs; the same command goes on from here."
             )
 
