@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -24,6 +23,8 @@ from pydensecrf.densecrf import DenseCRF2D
 from torchvision import transforms
 from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
+from benchmarks.recipe import Recipe
+
 INPUT_PX = 224
 WEIGHTS = SqueezeNet1_1_Weights.IMAGENET1K_V1
 
@@ -33,21 +34,6 @@ _to_tensor = transforms.Compose(
         transforms.Normalize(WEIGHTS.transforms().mean, WEIGHTS.transforms().std),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What the model card of weakseg's model says; lengths are fractions of the photo's long side."""
-
-    sigma: float  # of the Gaussian on the map
-    threshold: float  # of the map, where the CRF is undecided
-    confidence: float
-    steps: int
-    smooth_sigma: float
-    smooth_weight: float
-    colour_sigma: float
-    colour_rgb: float
-    colour_weight: float
 
 
 def load_saliency() -> Saliency:

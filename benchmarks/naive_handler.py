@@ -8,7 +8,8 @@ from typing import Any
 import cv2
 import torch
 
-from benchmarks.naive import Recipe, load_saliency, naive_answer
+from benchmarks.naive import load_saliency, naive_answer
+from benchmarks.recipe import Recipe
 
 
 class NaiveHandler:

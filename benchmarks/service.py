@@ -17,21 +17,15 @@ from typing import Any
 import yaml
 
 from benchmarks.load import Target
-from benchmarks.naive import Recipe
-from export.build import build_archive
+from benchmarks.recipe import Recipe
 from scripts import torchserve
 from scripts.torchserve import HOST, PORTS, Instance, ServiceError, Wanted
-from weakseg.archive import CONFIG_FILE, Archive, open_archive
-from weakseg.attribution.saliency import SaliencySettings
+from weakseg.archive import CONFIG_FILE
 from weakseg.card import CARD_KEY, ModelCard
-from weakseg.models.classifier import load_classifier
 from weakseg.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
 FRONT = "weakseg_address"  # of PORTS
-SALIENCY = "weakseg_saliency"
-# Saliency, smoothed, then sharpened by a CRF: the course project's way, at the photo's size, with its ten steps.
-_SALIENCY_TASK = {"refine": "gaussian+crf", "sigma": 0.02, "threshold": 0.3, "crf": {"engine": "fast", "steps": 10}}
 
 
 def recipe_of(card: ModelCard) -> Recipe:
@@ -42,22 +36,6 @@ def recipe_of(card: ModelCard) -> Recipe:
     assert settings.threshold is not None
     crf = settings.crf.model_dump(exclude={"engine"})
     return Recipe(sigma=settings.sigma, threshold=settings.threshold, **crf)
-
-
-def build_saliency_archive(folder: Path) -> Archive:
-    """Export SqueezeNet's plain saliency into a folder.
-
-    Raises:
-        WeightsUnavailableError: the ImageNet weights cannot be had.
-    """
-    built = build_archive(
-        load_classifier("squeezenet1_1"),
-        name=SALIENCY,
-        directory=folder,
-        settings=SaliencySettings(),
-        card_fields={"photo_task": _SALIENCY_TASK, "refine_side": 500},
-    )
-    return open_archive(built.path)
 
 
 def copy_archive(source: Path, target: Path, *, runtime: str | None = None, **serving: int) -> None:

@@ -17,7 +17,6 @@ from benchmarks.photo import benchmark_photo
 from benchmarks.report import Report, Table, publish
 from benchmarks.rivals.servers import RIVALS
 from benchmarks.serving_grid import measure_grid
-from benchmarks.serving_naive import measure_naive
 from benchmarks.serving_setup import Setup
 from benchmarks.serving_tail import measure_tail
 from benchmarks.serving_ways import measure_ways
@@ -80,7 +79,11 @@ def _measure(part: Part, setup: Setup, without: list[str]) -> list[Table]:
     setup.say(f"--- {part}")
     if part is Part.WAYS:
         return measure_ways(setup, [name for name in RIVALS if name not in without])
-    return {Part.GRID: measure_grid, Part.NAIVE: measure_naive, Part.TAIL: measure_tail}[part](setup)
+    if part is Part.NAIVE:
+        from benchmarks.serving_naive import measure_naive  # here: captum and pydensecrf, which other parts do not need
+
+        return measure_naive(setup)
+    return {Part.GRID: measure_grid, Part.TAIL: measure_tail}[part](setup)
 
 
 def _describe(setup: Setup, took_s: float) -> dict[str, str]:

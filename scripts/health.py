@@ -1,4 +1,4 @@
-"""The health check of the container: 0 while the front answers and a model has a worker, else 1 (`-m scripts.health`)."""
+"""The health check of the container: 0 while the front answers and a model has a worker, else 1."""
 
 from __future__ import annotations
 

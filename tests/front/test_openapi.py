@@ -26,7 +26,7 @@ CASES = [
     for path, item in create_app(Settings()).openapi()["paths"].items()
     for method in item
     if not path.startswith("/v")  # KServe's have tests of their own
-    if mode is GenerationMode.POSITIVE or method != "get"  # where nothing is asked for, nothing is wrong
+    if mode is GenerationMode.POSITIVE or method == "post"  # a GET asks for nothing that could be wrong
 ]
 
 
@@ -117,7 +117,7 @@ def test_no_request_meets_an_answer_that_is_not_described(
     (operation,) = (each for each in operations(front.url) if (each.method, each.path) == (method, path))
     real = {name: value for name, value in (("model", "weakseg"), ("version", "1.0")) if f"{{{name}}}" in path}
     for changes in [{}, *([{"path_parameters": real}] if real else [])]:
-        statuses = exercise(operation, mode, 8, **changes)
+        statuses = exercise(operation, mode, 5, **changes)
         assert all(status < 500 for status in statuses)
 
 

@@ -45,6 +45,9 @@ def test_json_with_base64(prefix: str) -> None:
         ({"body": {"image": 5}}, "image"),
         ({"body": {"image": "not base64!"}}, "image"),
         ({"body": {"image": "abc"}}, "image"),
+        ({"body": {"image": "=AAA"}}, "image"),
+        ({"body": {"image": "AA==AAAA"}}, "image"),
+        ({"body": {"image": "AAA\u00e4"}}, "image"),
     ],
 )
 def test_broken_json_is_named(fields: dict[str, object], field: str) -> None:
@@ -82,3 +85,19 @@ def test_json_that_the_server_left_unparsed(body: bytes | str) -> None:
 def test_json_that_is_none(body: bytes | str) -> None:
     with pytest.raises(MalformedBodyError, match="not valid JSON"):
         read_request({"body": body}, {"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 786_431, 786_432, 786_433, 2_000_000])
+def test_base64_of_any_size(size: int) -> None:
+    picture = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    encoded = base64.b64encode(picture).decode()
+    assert read_request({"body": {"image": encoded}}, {}).image == picture
+
+
+def test_the_body_wins_over_the_query_string_and_that_over_headers() -> None:
+    request = read_request(
+        {"image": PICTURE, "format": "npz"},
+        {"X-Weakseg-Format": "mask", "X-Weakseg-Refine": "none", "X-Weakseg-Pick": "best"},
+        query={"Format": "json", "refine": "crf", "crf-steps": "3"},
+    )
+    assert request.options == {"format": "npz", "refine": "crf", "pick": "best", "crf_steps": "3"}

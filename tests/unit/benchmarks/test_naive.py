@@ -11,7 +11,8 @@ import torch
 from captum.attr import Saliency
 from PIL import Image
 
-from benchmarks.naive import INPUT_PX, Recipe, naive_answer, naive_map, naive_mask
+from benchmarks.naive import INPUT_PX, naive_answer, naive_map, naive_mask
+from benchmarks.recipe import Recipe
 from weakseg.card import CrfSettings
 from weakseg.refine.crf import refine_with_crf
 from weakseg.refine.densecrf.reference import infer_with_pydensecrf

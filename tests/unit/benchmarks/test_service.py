@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from benchmarks import service
-from benchmarks.naive import Recipe
+from benchmarks.recipe import Recipe
 from scripts import torchserve
 from tests.helpers.colour_archive import colour_card, write_colour_archive
 from weakseg.archive import CONFIG_FILE, open_archive
