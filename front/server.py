@@ -6,7 +6,7 @@ import logging
 import sys
 
 from fastapi import FastAPI
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.server import Server
 
@@ -50,6 +50,7 @@ def main() -> int:
         respawn_failed_workers=True,
         http=HTTPModes.http1,
         websockets=False,
+        loop=Loops.uvloop,
         http1_settings=HTTP1Settings(header_read_timeout=round(settings.header_timeout_s * 1000)),
         backpressure=2 * settings.max_in_flight,
         workers_kill_timeout=max(1, round(settings.drain_timeout_s)),

@@ -1,4 +1,4 @@
-"""The health check of the container: 0 while the front answers and a model has a worker, else 1."""
+"""The container's health check: 0 while the front answers and a model has workers. `python -m scripts.health`"""
 
 from __future__ import annotations
 
