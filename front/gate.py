@@ -22,7 +22,7 @@ from front.tracing import Tracing
 from weakseg.errors import RequestError
 
 _OPEN = (*health.PATHS, "/openapi.json", "/v2/health/live", "/v2/health/ready")  # no token needed
-_LINGER_S = 2.0  # for which a body that nobody wants is still read, so that its sender sees the answer
+_LINGER_S = 10.0  # for which a body that nobody wants is still read, so that its sender sees the answer
 
 log = logging.getLogger(__name__)
 
