@@ -15,7 +15,8 @@ ENV PATH=/opt/weakseg/.venv/bin:$PATH \
     PYTHONPATH=/opt/weakseg \
     PYTHONUNBUFFERED=1 \
     MALLOC_ARENA_MAX=2 \
-    MALLOC_TRIM_THRESHOLD_=131072 \
+    MALLOC_TRIM_THRESHOLD_=33554432 \
+    MALLOC_MMAP_THRESHOLD_=8388608 \
     TORCH_HOME=/opt/weakseg/.weakseg/torch
 WORKDIR /opt/weakseg
 

@@ -25,17 +25,19 @@ from front.service import Service
 from front.settings import Settings
 from front.token_list import TokenList
 from front.tokens import Tokens
+from front.tracing import Tracing
 from front.upstream import Upstream
 from weakseg import __version__
 
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, lines: logs.Log | None = None) -> FastAPI:
+def create_app(settings: Settings, lines: logs.Log | None = None, tracing: Tracing | None = None) -> FastAPI:
     """The whole front; it reaches for TorchServe once its lifespan begins.
 
     Args:
         lines: Where requests are logged; None: on stdout.
+        tracing: None: requests leave no spans.
     """
     app = FastAPI(
         title="weakseg", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan, redirect_slashes=False
@@ -46,7 +48,15 @@ def create_app(settings: Settings, lines: logs.Log | None = None) -> FastAPI:
     state.intake = Intake(settings)
     callers = TokenList(settings.token_file) if settings.token_file else None
     state.tokens = Tokens(settings.key_file, callers)
-    app.add_middleware(Gate, intake=state.intake, tokens=state.tokens, lines=lines or logs.Log(), metrics=state.metrics)
+    state.tracing = tracing
+    app.add_middleware(
+        Gate,
+        intake=state.intake,
+        tokens=state.tokens,
+        lines=lines or logs.Log(),
+        metrics=state.metrics,
+        tracing=tracing,
+    )
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.router.routes += predictions.routes()
     app.openapi = lambda: openapi.describe(app, settings)  # type: ignore[method-assign]  # as FastAPI wants it
@@ -60,6 +70,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """TorchServe's connections, the catalogue's looks, and the port for Prometheus."""
     state = app.state
     async with AsyncExitStack() as stack:
+        if state.tracing is not None:
+            stack.callback(state.tracing.close)
         upstream = Upstream(state.settings)
         stack.push_async_callback(upstream.close)
         catalogue = Catalogue(upstream, lambda: state.tokens.key("management"), observe_workers(state.metrics))

@@ -18,10 +18,11 @@ from front.kserve_errors import word
 from front.metrics import Metrics
 from front.replies import Reply
 from front.tokens import Tokens
+from front.tracing import Tracing
 from weakseg.errors import RequestError
 
 _OPEN = (*health.PATHS, "/openapi.json", "/v2/health/live", "/v2/health/ready")  # no token needed
-_LINGER_S = 2.0  # for which a body that nobody wants is still read, so that its sender sees the answer
+_LINGER_S = 10.0  # for which a body that nobody wants is still read, so that its sender sees the answer
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,18 @@ log = logging.getLogger(__name__)
 class Gate:
     """The outermost middleware."""
 
-    def __init__(self, app: ASGIApp, *, intake: Intake, tokens: Tokens, lines: logs.Log, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        intake: Intake,
+        tokens: Tokens,
+        lines: logs.Log,
+        metrics: Metrics,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.app, self.intake, self.tokens, self.lines, self.metrics = app, intake, tokens, lines, metrics
+        self.tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,6 +65,8 @@ class Gate:
             if record.error and not record.model:
                 self.metrics.rejected("", record.error)
             self.lines.write(record)
+            if self.tracing is not None:
+                self.tracing.trace(scope["headers"], record)
 
     async def _pass(self, scope: Scope, exchange: _Exchange) -> None:
         record = exchange.record

@@ -10,6 +10,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.server import Server
 
+from front import tracing
 from front.app import create_app
 from front.settings import SettingsError, from_environment
 from front.token_list import TokenListError, read_tokens
@@ -26,13 +27,14 @@ _LOGGING = {  # lines that are no requests go to stderr: stdout is JSON
 def build() -> FastAPI:
     """What Granian's worker runs."""
     logging.getLogger().setLevel(logging.INFO)
-    return create_app(from_environment())
+    return create_app(from_environment(), tracing=tracing.from_environment())
 
 
 def main() -> int:
     """Serve until a signal comes; requests under way are answered first."""
     try:
         settings = from_environment()
+        tracing.check_environment()
         if settings.token_file:
             read_tokens(settings.token_file)  # here, since Granian would start a worker that fails again and again
     except (SettingsError, TokenListError) as error:

@@ -26,6 +26,7 @@ STATE = ROOT / ".weakseg" / "monitor"
 _READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 20
 
+_children: dict[int, subprocess.Popen[bytes]] = {}  # that this process started, and has to wait for in the end
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -105,6 +106,7 @@ def start(state: Path, *, port: int, target: str, interval_s: int) -> Monitor:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
+    _children[process.pid] = process
     monitor = Monitor(process.pid, psutil.Process(process.pid).create_time(), port, state)
     (state / "monitor.json").write_text(json.dumps(asdict(monitor), default=str), "utf-8")
     deadline = time.monotonic() + _READY_TIMEOUT_S
@@ -136,6 +138,9 @@ def stop(monitor: Monitor) -> None:
             _, alive = psutil.wait_procs([process], timeout=_STOP_TIMEOUT_S)
             for left in alive:
                 left.kill()
+    child = _children.pop(monitor.pid, None)
+    if child is not None:
+        child.wait()
     (monitor.state / "monitor.json").unlink(missing_ok=True)
 
 

@@ -26,8 +26,13 @@ from weakseg.archive import THREADS_VARIABLE
 
 __all__ = ["HOST", "PORTS", "ROOT", "STATE", "Instance", "ServiceError", "Wanted", "find", "log_tail"]
 
-# glibc's memory of a worker: with these, 2,000 mixed requests add 3.1 % to it, and without 6.2 % (tests/load/soak.py).
-MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
+# glibc's memory of a worker. Blocks up to 8 MiB stay in the heap, which gives back what is above 32 MiB at its end.
+# With a lower bound every request gives back some 20 MB and faults it in again: 6 % of its time (docs/torchserve.md).
+MALLOC = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_MMAP_THRESHOLD_": str(8 * 2**20),
+}
 LOG_CONFIG = ROOT / "scripts" / "log4j2.xml"
 STOP_TIMEOUT_S = 20  # TorchServe's; the front has its own (weakseg_drain_timeout_s) before that
 MARGIN_S = 5

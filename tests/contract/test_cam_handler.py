@@ -8,6 +8,7 @@ import json
 import shutil
 import struct
 import sys
+import time
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -24,8 +25,10 @@ from PIL import Image
 from tests.helpers.photos import cat_photo as photo
 from weakseg import serving
 from weakseg.answer import encode_error
+from weakseg.envelope import MEDIA_TYPE, Head, pack
 from weakseg.options import OPTION_NAMES
 from weakseg.stopwatch import STAGES
+from weakseg.telemetry import HEADER, Telemetry
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ResourceWarning)  # files that TorchServe leaves open
@@ -283,3 +286,30 @@ def test_the_photo_decides_the_size_of_the_mask(service: Service) -> None:
     sizes = [(61, 200), (300, 47)]
     replies = ask(service, *(raw(photo(*size)) for size in sizes))
     assert [np.array(Image.open(io.BytesIO(reply.body))).shape for reply in replies] == [(200, 61), (47, 300)]
+
+
+def enveloped(image: bytes | None, sent_s: float, **options: Any) -> Request:
+    """As the front sends it."""
+    body = pack(Head(options, request_id="an-id", sent_s=sent_s), image)
+    return request({"body": (bytearray(body), MEDIA_TYPE)}, **{"Content-Type": MEDIA_TYPE})
+
+
+def test_the_front_is_told_what_was_measured_and_nobody_else(service: Service) -> None:
+    sent_s = time.monotonic() - 2.0
+    wrong, direct, good, late = ask(
+        service,
+        enveloped(photo(), sent_s, classes="catt"),
+        raw(photo()),
+        enveloped(photo(), sent_s, classes="cat", refine="crf"),
+        enveloped(photo(), time.monotonic() + 60),  # by another machine's clock
+    )
+    assert HEADER not in direct.headers
+    told = [Telemetry.from_header(reply.headers[HEADER]) for reply in (wrong, good, late)]
+    assert [each.batch_size for each in told] == [4, None, None], "all of the batch, told once"
+    assert [each.refine for each in told][:2] == ["", "crf"]
+    assert set(told[0].stages_s) == {"queue", "decode", "total"}
+    assert set(told[1].stages_s) == {"queue", "decode", "forward", "maps", "refine", "encode", "total"}
+    assert told[1].stages_s["queue"] >= 2
+    assert told[2].stages_s["queue"] == 0
+    assert len({each.pid for each in told}) == 1
+    assert (wrong.status, good.status) == (400, 200)
