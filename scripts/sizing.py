@@ -129,8 +129,13 @@ def _on_cores(machine: Machine, models: Sequence[Model], wanted: Mapping[str, in
                 workers[model.name] += 1
                 grown = True
     shares = [Share(model, workers[model.name], model.batch_size, model.max_batch_delay_ms) for model in models]
-    widest = max(model.threads for model in models)
-    return Plan(tuple(shares), machine.cores if widest > machine.cores else None, "")
+    taken = sum(share.workers * share.model.threads for share in shares)
+    narrower = max(1, machine.cores // sum(workers.values()))
+    return Plan(tuple(shares), narrower if taken > machine.cores and _are_wider(models, narrower) else None, "")
+
+
+def _are_wider(models: Sequence[Model], threads: int) -> bool:
+    return any(model.threads > threads for model in models)
 
 
 def _on_gpus(machine: Machine, models: Sequence[Model], wanted: Mapping[str, int]) -> Plan:

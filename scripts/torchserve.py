@@ -84,9 +84,14 @@ def start(wanted: Wanted, plan: Plan | None = None) -> Instance:
             start_new_session=True,
         )
     instance = Instance(process.pid, wanted.port, wanted.models, wanted.store, wanted.state, temp)
-    note(instance)
-    while process.poll() is None and not command_of(psutil.Process(process.pid)):
-        time.sleep(0.01)  # it has no command line yet, which `processes` knows it by
+    try:
+        note(instance)
+        while process.poll() is None and not command_of(psutil.Process(process.pid)):
+            time.sleep(0.01)  # it has no command line yet, which `processes` knows it by
+    except BaseException:  # Ctrl-C, a full disk: the caller has nothing to stop it by yet
+        process.terminate()
+        process.wait()
+        raise
     return instance
 
 

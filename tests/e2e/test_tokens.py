@@ -1,4 +1,4 @@
-"""The container's way: tokens on, in the foreground, until a signal comes. Blocks with a token are run as they stand."""
+"""The container's way: tokens on, in the foreground, until a signal comes. Blocks with a token are run."""
 
 from __future__ import annotations
 

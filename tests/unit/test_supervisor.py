@@ -73,6 +73,16 @@ def test_when_one_ends_the_other_is_stopped(tmp_path: Path) -> None:
     assert session_members(running.pid) == []
 
 
+def test_a_program_that_cannot_be_started_leaves_nothing_behind(tmp_path: Path) -> None:
+    first = program(tmp_path, "first", LISTENS, "first")
+    running = supervise(tmp_path, first, Program("second", ["/no/such/program"], {}, str(tmp_path), None, None, 20))
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "/no/such/program" in errors
+    assert not (tmp_path / "temporary").exists()
+    assert session_members(running.pid) == []
+
+
 def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
     deaf = program(tmp_path, "deaf", LISTENS, "deaf", "deaf", timeout_s=0.2)
     running = supervise(tmp_path, deaf, program(tmp_path, "second", LISTENS, "second"))
