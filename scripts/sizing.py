@@ -17,7 +17,7 @@ from scripts.machine import Machine
 from weakseg.archive import open_archive, read_config
 from weakseg.errors import ModelError
 
-WORKER_BYTES = 800 * 2**20  # 650 to 800 MB; docs/torchserve.md
+WORKER_BYTES = 800 * 2**20  # as seen: 650 to 800 MB (weakseg_resident_memory_bytes)
 BASE_BYTES = 1000 * 2**20  # Java with its heap, and the front
 GPU_BATCH_FACTOR = 4
 GPU_DELAY_MS = 5

@@ -27,7 +27,7 @@ from weakseg.archive import THREADS_VARIABLE
 __all__ = ["HOST", "PORTS", "ROOT", "STATE", "Instance", "ServiceError", "Wanted", "find", "log_tail"]
 
 # glibc's memory of a worker. Blocks up to 8 MiB stay in the heap, which gives back what is above 32 MiB at its end.
-# With a lower bound every request gives back some 20 MB and faults it in again: 6 % of its time (docs/torchserve.md).
+# With a lower bound every request gives its buffers back and faults them in again (docs/torchserve.md).
 MALLOC = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
