@@ -33,6 +33,8 @@ MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
     "MALLOC_MMAP_THRESHOLD_": str(8 * 2**20),
 }
+# Beside what workers do themselves (weakseg.threads): for libraries that are loaded later.
+THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 LOG_CONFIG = ROOT / "scripts" / "log4j2.xml"
 STOP_TIMEOUT_S = 20  # TorchServe's; the front has its own (weakseg_drain_timeout_s) before that
 MARGIN_S = 5
@@ -77,7 +79,7 @@ def start(wanted: Wanted, plan: Plan | None = None) -> Instance:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "scripts.supervisor", str(programs), str(temp)],
             cwd=wanted.state,
-            env={**MALLOC, **os.environ, "PYTHONPATH": _python_path(), **_threads(plan)},
+            env={**MALLOC, **THREADS, **os.environ, "PYTHONPATH": _python_path(), **_threads(plan)},
             stdin=subprocess.DEVNULL,
             stdout=None if wanted.show_logs else subprocess.DEVNULL,
             stderr=errors,
