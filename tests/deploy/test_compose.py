@@ -84,6 +84,7 @@ def test_what_the_service_writes_is_in_memory_and_belongs_to_the_images_user() -
     assert uid is not None
     assert f"uid={uid[1]}" in mounts["/opt/weakseg/.weakseg"]
     assert set(mounts) == {"/opt/weakseg/.weakseg", "/tmp"}
+    assert "exec" in mounts["/tmp"], "a tmpfs of Docker's is noexec unless it is told otherwise"
     assert all(any(option.startswith("size=") for option in options) for options in mounts.values())
 
 
