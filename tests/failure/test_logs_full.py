@@ -33,9 +33,11 @@ def test_requests_go_on_while_no_log_can_be_written(plant: Plant) -> None:
         books = CountingLoad(plant.url(MODEL), 200, prefix="log-full").run()
     books.check_each_answered_once(200)
     assert books.statuses == {200: 200}
-    assert not [line for line in plant.log_lines() if str(line.get("request_id", "")).startswith("log-full")]
 
     CountingLoad(plant.url(MODEL), 5, prefix="log-after").run()
     plant.log_of("log-after-4")
-    assert sum(line.get("lost", 0) for line in plant.log_lines()) >= 200, "nobody says that lines were lost"
+    lines = plant.log_lines()
+    late = [line for line in lines if str(line.get("request_id", "")).startswith("log-full")]
+    assert len(late) < 20, "hardly more than were under way when there was space again"
+    assert sum(line.get("lost", 0) for line in lines) >= 200 - len(late), "nobody says that lines were lost"
     assert [process.pid for process in everyone if not process.is_running()] == []
