@@ -27,7 +27,7 @@ from front.kserve_tensors import as_body_error
 from front.replies import Reply
 from front.service import Question
 from weakseg.errors import MissingImageError, RequestError
-from weakseg.wire import decode_base64
+from weakseg.wire import MAX_JSON_VALUES, check_breadth, decode_base64
 
 _IMAGE = "image"
 _JSON = "application/json"
@@ -98,6 +98,7 @@ def _read_instances(body: bytes) -> list[tuple[bytes, dict[str, Any]]]:
         RequestError: the body is not such a document.
         PhotoError: an instance is none; names its place.
     """
+    check_breadth(body, MAX_JSON_VALUES)
     try:
         read = Instances.model_validate_json(body)
     except ValidationError as error:

@@ -318,6 +318,21 @@ MISTAKES: dict[str, tuple[Any, str, str]] = {
         "body_malformed",
         "inputs[image].data",
     ),
+    "a text as wide as memory": (
+        a_request(datatype="UINT8", shape=[1, 1, 3], data=["a" * 10_000_000, *"b" * 100_000]),
+        "body_malformed",
+        "inputs[image].data",
+    ),
+    "a true value": (
+        a_request(datatype="UINT8", shape=[1, 1, 3], data=[0, 0, True]),
+        "body_malformed",
+        "inputs[image].data",
+    ),
+    "more values than there is memory for": (
+        b'{"inputs": [' + b"[]," * 3_000_000 + b"[]]}",
+        "body_malformed",
+        "body",
+    ),
     "ragged rows": (
         a_request(datatype="UINT8", shape=[1, 1, 3], data=[[0, 0], [0]]),
         "body_malformed",
@@ -377,6 +392,7 @@ def test_mistakes_in_binary(front: Front) -> None:
         "a size below zero": (head(-1), element, str(len(head(-1)))),
         "a size that is true": (head(True), element, str(len(head(True)))),
         "an element cut off": (head(3), b"\1\0\0", str(len(head(3)))),
+        "a length of 5000 digits": (head(len(element)), element, "0" * 5000),
         "an element too long": (head(4), b"\xff\xff\xff\xff", str(len(head(4)))),
         "more elements": (head(2 * len(element)), element * 2, str(len(head(2 * len(element))))),
     }
