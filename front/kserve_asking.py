@@ -55,9 +55,9 @@ def catalogue_of(request: Request) -> Catalogue:
     return catalogue
 
 
-def is_ready(version: Version) -> bool:
-    """Whether it can answer: one worker will do."""
-    return version.ready_workers > 0
+def is_ready(catalogue: Catalogue, version: Version) -> bool:
+    """Whether it can answer, as far as that is known of late: one worker will do."""
+    return catalogue.is_current and version.ready_workers > 0
 
 
 async def read_inflated(request: Request) -> bytes:

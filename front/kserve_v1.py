@@ -53,7 +53,8 @@ async def models(request: Request) -> JSONResponse:
 async def model_ready(request: Request) -> JSONResponse:
     """Whether a model has a worker that can answer."""
     model = request.path_params["model"]
-    can_answer = is_ready(await catalogue_of(request).find(model, None))
+    catalogue = catalogue_of(request)
+    can_answer = is_ready(catalogue, await catalogue.find(model, None))
     return JSONResponse({"name": model, "ready": can_answer}, 200 if can_answer else 503)
 
 
