@@ -11,9 +11,10 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from front import health, ids, logs
+from front import ids, logs
 from front.bodies import Intake
 from front.errors import BodyTooLargeError, BusyError, ClientGoneError, CutOffError, InternalError
+from front.health import PROBES
 from front.kserve_errors import word
 from front.metrics import Metrics
 from front.replies import Reply
@@ -21,7 +22,7 @@ from front.tokens import Tokens
 from front.tracing import Tracing
 from weakseg.errors import RequestError
 
-_OPEN = (*health.PATHS, "/openapi.json", "/v2/health/live", "/v2/health/ready")  # no token needed
+_OPEN = (*PROBES, "/openapi.json")  # no token needed
 _LINGER_S = 10.0  # for which a body that nobody wants is still read, so that its sender sees the answer
 
 log = logging.getLogger(__name__)

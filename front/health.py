@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from front.catalogue import ABOUT, Catalogue, Version
 from weakseg import __version__
 
-PATHS = ("/ping", "/health")  # which need no token
+PROBES = ("/ping", "/health", "/v2/health/live", "/v2/health/ready")  # which need no token
 _DETAILS = (
     *("multi_label", "class_count", "classes", "groups", "weights", "weights_sha256", "licence"),
     *("tag_threshold", "refine_side", "grabcut_side", "budget_ms", "photo_task", "box_task", "preprocessing"),
