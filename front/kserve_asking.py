@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from front.bodies import read_body
 from front.catalogue import Catalogue, Version
-from front.compression import inflate
+from front.compression import Inflation
 from front.logs import current
 from front.service import Question, Reply, Service
 from weakseg.errors import AnswerTooLargeError, RequestError
@@ -64,16 +64,17 @@ async def read_inflated(request: Request) -> bytes:
     """The body without its Content-Encoding; what it takes up counts as the body's own bytes do.
 
     Raises:
-        RequestError: as `read_body` and `inflate`.
+        RequestError: as `read_body`, `Inflation` and `Intake.hold`.
     """
     body = await read_body(request)
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().casefold() in ("", "identity"):
         return body
-    limit = request.app.state.settings.max_body_bytes - len(body)
-    inflated = await run_in_threadpool(inflate, body, encoding, limit)
-    request.app.state.intake.hold(current(), len(inflated))
-    return inflated
+    inflation, pieces = Inflation(body, encoding), []
+    while piece := await run_in_threadpool(inflation.next_piece):
+        request.app.state.intake.hold(current(), len(piece))
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def sent_options(request: Request, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,13 @@ MEDIA_TYPE = "application/x-weakseg"
 _MAGIC = b"weakseg1"
 _LENGTH = struct.Struct(">I")
 _START = len(_MAGIC) + _LENGTH.size
+_KINDS: dict[str, tuple[type, ...]] = {
+    "options": (dict,),
+    "accept": (str, type(None)),
+    "explain": (bool,),
+    "request_id": (str,),
+    "sent_s": (float, int),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,7 @@ def unpack(body: bytes | bytearray | memoryview) -> tuple[Head, bytes | None]:
 
 def _checked(head: Head) -> Head:
     """Raises TypeError: a value of another type would fail the whole batch later."""
-    kinds = {"options": dict, "accept": (str, type(None)), "explain": bool, "request_id": str, "sent_s": (float, int)}
-    for name, kind in kinds.items():
-        if not isinstance(getattr(head, name), kind):
+    for name, kinds in _KINDS.items():
+        if not isinstance(getattr(head, name), kinds):
             raise TypeError(f"{name} is not as it should be")
     return head

@@ -129,8 +129,8 @@ def _answer_here(requests: Sequence[RawRequest]) -> list[Answer]:
 
 def _worker_ended(error: Exception) -> BatchError:
     return BatchError(
-        f"a worker ended, or could not open the model or answer ({error!r}). If it ran out of memory, give fewer --workers; what is"
-        " done is kept, and the same command goes on."
+        f"a worker ended, or could not open the model or answer ({error!r}). If it ran out of memory, give fewer"
+        " --workers; what is done is kept, and the same command goes on."
     )
 
 
