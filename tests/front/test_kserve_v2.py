@@ -161,6 +161,11 @@ def test_without_outputs_all_come_back(client: triton.InferenceServerClient, tor
     assert sorted(seen.image or b"" for seen in torchserve.seen) == sorted(PICTURES)
 
 
+def test_an_empty_list_of_outputs_names_none(front: Front) -> None:
+    outputs = infer(front, a_request() | {"outputs": []}).json["outputs"]
+    assert [output["name"] for output in outputs] == ["mask", "segments", "answer"]
+
+
 def test_one_photo_of_bare_pixels_as_json(front: Front) -> None:
     rgb = photo(5, 3, (1, 2))
     document = a_request(shape=[3, 5, 3], datatype="UINT8", data=rgb.tolist())
