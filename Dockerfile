@@ -17,6 +17,7 @@ ENV PATH=/opt/weakseg/.venv/bin:$PATH \
     MALLOC_ARENA_MAX=2 \
     MALLOC_TRIM_THRESHOLD_=33554432 \
     MALLOC_MMAP_THRESHOLD_=8388608 \
+    OPENBLAS_NUM_THREADS=1 \
     TORCH_HOME=/opt/weakseg/.weakseg/torch
 WORKDIR /opt/weakseg
 

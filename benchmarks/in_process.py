@@ -9,22 +9,29 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from benchmarks.samples import Exchange, Round, make_round
 
 Run = Callable[[float, float], Round]  # seconds that count, seconds before them
 
 
 @contextmanager
-def in_process(archive: Path, photo: bytes, options: Mapping[str, str], *, processes: int, batch: int) -> Iterator[Run]:
+def in_process(
+    archive: Path, photo: bytes, options: Mapping[str, str], *, processes: int, batch: int, blas_threads: int = 1
+) -> Iterator[Run]:
     """Open ``processes`` pipelines as a worker opens them; they end with the block.
 
     Args:
         batch: Photos per call.
+        blas_threads: Of each process; workers have one.
     """
     context = multiprocessing.get_context("spawn")  # nothing of this process: no threads, no open sockets
     ends = [context.Pipe() for _ in range(processes)]
     members = [
-        context.Process(target=_serve_itself, args=(theirs, archive, photo, dict(options), batch), daemon=True)
+        context.Process(
+            target=_serve_itself, args=(theirs, archive, photo, dict(options), batch, blas_threads), daemon=True
+        )
         for _, theirs in ends
     ]
     ours = [end for end, _ in ends]
@@ -63,12 +70,15 @@ def _receive(end: Connection) -> tuple[list[Exchange], float]:
     return answer
 
 
-def _serve_itself(end: Connection, archive: Path, photo: bytes, options: Mapping[str, str], batch: int) -> None:
+def _serve_itself(
+    end: Connection, archive: Path, photo: bytes, options: Mapping[str, str], batch: int, blas_threads: int
+) -> None:
     """What each process does until its pipe is closed."""
     from benchmarks.pipelines import open_pipeline  # here: the parent loads no PyTorch
     from weakseg.types import RawRequest
 
     pipeline = open_pipeline(archive)
+    threadpool_limits(limits=blas_threads, user_api="blas")
     requests = [RawRequest(photo, dict(options)) for _ in range(batch)]
     pipeline.answer(requests)
     end.send(([], 0.0))

@@ -17,7 +17,7 @@ from front.settings import Settings
 
 Schema = dict[str, Any]
 
-_DESCRIPTION = """Photos in, masks of objects out: see the README for what each option does.
+_DESCRIPTION = """Photos in, masks of objects out: see docs/api.md for what each option does.
 
 Options may come as fields of the body, in the query string, or as headers X-Weakseg-...; where one comes several times,
 the body wins over the query string, and that over headers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from scripts.instance import PORTS
+from scripts.instance import HOST, PORTS
 
 
 def read_properties(text: str) -> dict[str, str]:
@@ -15,15 +15,23 @@ def read_properties(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
+def _on_loopback(name: str, port: int) -> str:
+    return str(port) if name.endswith("_port") else f"http://{HOST}:{port}"
+
+
 def derive(template: str, port: int, more: Mapping[str, str]) -> str:
     """config.properties with its ports counted from ``port``, and with other settings, which replace its own."""
     lines = []
     for line in template.splitlines():
         name = line.partition("=")[0].strip()
         if name in PORTS:
-            lines.append(re.sub(r"\d+$", str(port + PORTS[name]), line))
+            lines.append(re.sub(r"\d+\s*$", str(port + PORTS[name]), line))
         elif name not in more:
             lines.append(line)
+    missing = PORTS.keys() - read_properties(template).keys()
+    if missing:  # TorchServe's own default for its inference port is the front's
+        lines += ["", "# --- Not in the file that this was made from"]
+        lines += [f"{name}={_on_loopback(name, port + PORTS[name])}" for name in PORTS if name in missing]
     if more:
         lines += [
             "",

@@ -141,6 +141,8 @@ def run_service(
                 if trained:
                     trained.refuse_other_weights(running.store)
                 say("It runs already.")
+                if wanted.workers:
+                    say("Its workers stay as they are: ./scripts/models scale NAME N changes them.")
                 show_usage(running, [open_archive(running.store / f"{name}.mar").card for name in running.models])
                 return
             torchserve.check_ports(wanted.port)  # before minutes of building

@@ -33,8 +33,11 @@ class Machine:
 def look_at_machine() -> Machine:
     """The narrowest of what affinity, control groups and the machine itself allow."""
     groups = list(control_groups(_GROUPS, _MOUNT))
-    cores = min([float(len(os.sched_getaffinity(0))), *filter(None, map(cpu_quota, groups))])
-    memory = min([psutil.virtual_memory().available, *filter(None, map(memory_left, groups))])
+    cores = min(
+        [float(len(os.sched_getaffinity(0))), *(quota for quota in map(cpu_quota, groups) if quota is not None)]
+    )
+    left = [bound for bound in map(memory_left, groups) if bound is not None]  # 0 is a bound, too
+    memory = min([psutil.virtual_memory().available, *left])
     return Machine(max(1, math.floor(cores)), memory, count_gpus(os.environ))
 
 

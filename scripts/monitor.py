@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 import urllib.parse
@@ -25,6 +26,7 @@ CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 STATE = ROOT / ".weakseg" / "monitor"
 _READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 20
+_SAME_S = 2  # the kernel's idea of when a process began shifts with the clock
 
 _children: dict[int, subprocess.Popen[bytes]] = {}  # that this process started, and has to wait for in the end
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -51,7 +53,7 @@ class Monitor:
         """None once it ended."""
         try:
             found = psutil.Process(self.pid)
-            ours = found.create_time() == self.started and found.status() != psutil.STATUS_ZOMBIE
+            ours = abs(found.create_time() - self.started) < _SAME_S and found.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return None
         return found if ours else None
@@ -109,14 +111,23 @@ def start(state: Path, *, port: int, target: str, interval_s: int) -> Monitor:
     _children[process.pid] = process
     monitor = Monitor(process.pid, psutil.Process(process.pid).create_time(), port, state)
     (state / "monitor.json").write_text(json.dumps(asdict(monitor), default=str), "utf-8")
+    try:
+        _wait_until_ready(monitor, process)
+    except BaseException:  # Ctrl-C, too
+        stop(monitor)
+        raise
+    return monitor
+
+
+def _wait_until_ready(monitor: Monitor, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while not _is_ready(monitor):
         if process.poll() is not None or time.monotonic() > deadline:
-            stop(monitor)
-            tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-5:])
-            raise MonitorError(f"Prometheus did not start on port {port}; take another --port if it is in use.\n{tail}")
+            tail = "\n".join((monitor.state / "prometheus.log").read_text("utf-8", "replace").splitlines()[-5:])
+            raise MonitorError(
+                f"Prometheus did not start on port {monitor.port}; take another --port if it is in use.\n{tail}"
+            )
         time.sleep(0.1)
-    return monitor
 
 
 def find(state: Path) -> Monitor | None:
@@ -176,11 +187,15 @@ def main(
     if running is not None:
         print(f"It runs already, on {running.url}. ./scripts/monitor --stop ends it.")
         raise typer.Exit(1)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: Prometheus has a session of its own, and would stay
+        signal.signal(number, signal.default_int_handler)
     try:
         monitor = start(state, port=port, target=target, interval_s=interval_s)
     except (ToolError, MonitorError) as error:
         print(f"weakseg: {error}")
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     print(f"Prometheus on {monitor.url} watches {target} every {interval_s} s.")
     print(f"Alerts:    {monitor.url}/alerts")
     print(f"Dashboard: python -m scripts.dashboard --prometheus {monitor.url} --minutes 15 --out dashboard.png")

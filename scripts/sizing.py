@@ -17,7 +17,7 @@ from scripts.machine import Machine
 from weakseg.archive import open_archive, read_config
 from weakseg.errors import ModelError
 
-WORKER_BYTES = 800 * 2**20  # 650 to 800 MB; docs/torchserve.md
+WORKER_BYTES = 800 * 2**20  # as seen: 650 to 800 MB (weakseg_resident_memory_bytes)
 BASE_BYTES = 1000 * 2**20  # Java with its heap, and the front
 GPU_BATCH_FACTOR = 4
 GPU_DELAY_MS = 5
@@ -129,8 +129,13 @@ def _on_cores(machine: Machine, models: Sequence[Model], wanted: Mapping[str, in
                 workers[model.name] += 1
                 grown = True
     shares = [Share(model, workers[model.name], model.batch_size, model.max_batch_delay_ms) for model in models]
-    widest = max(model.threads for model in models)
-    return Plan(tuple(shares), machine.cores if widest > machine.cores else None, "")
+    taken = sum(share.workers * share.model.threads for share in shares)
+    narrower = max(1, machine.cores // sum(workers.values()))
+    return Plan(tuple(shares), narrower if taken > machine.cores and _are_wider(models, narrower) else None, "")
+
+
+def _are_wider(models: Sequence[Model], threads: int) -> bool:
+    return any(model.threads > threads for model in models)
 
 
 def _on_gpus(machine: Machine, models: Sequence[Model], wanted: Mapping[str, int]) -> Plan:

@@ -71,19 +71,25 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # whoever started it may close their terminal
+        try:
+            self._watch()
+        finally:  # also where a program cannot be started: nobody else would stop the other one
+            for program, process in zip(self._programs, self._running, strict=False):
+                _stop(program, process)
+            _kill_session()
+        return 0 if self._asked_to_stop else 1
+
+    def _watch(self) -> None:
+        """Start all of them; returns after a signal, or once one has ended."""
         for program in self._programs:
             if not self._asked_to_stop:
                 self._running.append(_start(program))
-        while not self._asked_to_stop and not self._ended():
+        while not self._asked_to_stop and not (ended := self._ended()):
             self._roll_logs()
             time.sleep(POLL_S)
         if not self._asked_to_stop:
-            said = ", ".join(f"{name} ended by itself (status {status})" for name, status in self._ended())
+            said = ", ".join(f"{name} ended by itself (status {status})" for name, status in ended)
             _say(f"{said}; the service stops.")
-        for program, process in zip(self._programs, self._running, strict=False):
-            _stop(program, process)
-        _kill_session()
-        return 0 if self._asked_to_stop else 1
 
     def _roll_logs(self) -> None:
         for path in {path for program in self._programs for path in (program.output, program.errors) if path}:
@@ -107,13 +113,16 @@ def roll(log: Path, limit_bytes: int) -> None:
     Its program goes on writing: it has opened the file to append. Lines that come between the copy and the emptying are
     lost; so are all of them where the disk has no space for a copy.
     """
-    if not log.is_file() or log.stat().st_size <= limit_bytes:
-        return
     try:
-        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
-    except OSError as error:
-        _say(f"{log} could not be kept: {error}")
-    os.truncate(log, 0)
+        if not log.is_file() or log.stat().st_size <= limit_bytes:
+            return
+        try:
+            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+        except OSError as error:
+            _say(f"{log} could not be kept: {error}")
+        os.truncate(log, 0)
+    except OSError as error:  # removed by somebody meanwhile: no reason to end the service
+        _say(f"{log} could not be emptied: {error}")
 
 
 def _start(program: Program) -> subprocess.Popen[bytes]:
@@ -164,10 +173,11 @@ def _say(line: str) -> None:
 
 
 def main(programs: str, folder: str | None = None) -> int:
-    status = Supervisor(read_programs(Path(programs))).run()
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-    return status
+    try:
+        return Supervisor(read_programs(Path(programs))).run()
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

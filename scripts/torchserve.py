@@ -27,12 +27,14 @@ from weakseg.archive import THREADS_VARIABLE
 __all__ = ["HOST", "PORTS", "ROOT", "STATE", "Instance", "ServiceError", "Wanted", "find", "log_tail"]
 
 # glibc's memory of a worker. Blocks up to 8 MiB stay in the heap, which gives back what is above 32 MiB at its end.
-# With a lower bound every request gives back some 20 MB and faults it in again: 6 % of its time (docs/torchserve.md).
+# With a lower bound every request gives its buffers back and faults them in again (docs/torchserve.md).
 MALLOC = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
     "MALLOC_MMAP_THRESHOLD_": str(8 * 2**20),
 }
+# Beside what workers do themselves (weakseg.threads): for libraries that are loaded later.
+THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 LOG_CONFIG = ROOT / "scripts" / "log4j2.xml"
 STOP_TIMEOUT_S = 20  # TorchServe's; the front has its own (weakseg_drain_timeout_s) before that
 MARGIN_S = 5
@@ -77,16 +79,21 @@ def start(wanted: Wanted, plan: Plan | None = None) -> Instance:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "scripts.supervisor", str(programs), str(temp)],
             cwd=wanted.state,
-            env={**MALLOC, **os.environ, "PYTHONPATH": _python_path(), **_threads(plan)},
+            env={**MALLOC, **THREADS, **os.environ, "PYTHONPATH": _python_path(), **_threads(plan)},
             stdin=subprocess.DEVNULL,
             stdout=None if wanted.show_logs else subprocess.DEVNULL,
             stderr=errors,
             start_new_session=True,
         )
     instance = Instance(process.pid, wanted.port, wanted.models, wanted.store, wanted.state, temp)
-    note(instance)
-    while process.poll() is None and not command_of(psutil.Process(process.pid)):
-        time.sleep(0.01)  # it has no command line yet, which `processes` knows it by
+    try:
+        note(instance)
+        while process.poll() is None and not command_of(psutil.Process(process.pid)):
+            time.sleep(0.01)  # it has no command line yet, which `processes` knows it by
+    except BaseException:  # Ctrl-C, a full disk: the caller has nothing to stop it by yet
+        process.terminate()
+        process.wait()
+        raise
     return instance
 
 

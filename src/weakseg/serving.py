@@ -13,7 +13,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import torch
 
 from weakseg import telemetry
@@ -25,6 +24,7 @@ from weakseg.errors import ModelError, RequestError
 from weakseg.failures import encode_failure
 from weakseg.pipeline import Pipeline
 from weakseg.runtime import open_runtime
+from weakseg.threads import limit_threads
 from weakseg.types import Answer, RawRequest
 from weakseg.wire import read_request
 
@@ -45,7 +45,7 @@ class ModelWorker:
         card = _with_threads(archive.card, os.environ)
         if card.method not in self.methods:
             raise ModelError(f"{type(self).__name__} serves {', '.join(self.methods)}, not {card.method}.")
-        cv2.setNumThreads(card.threads)
+        limit_threads(card.threads)
         gpu = properties.get("gpu_id") if torch.cuda.is_available() else None
         runtime = open_runtime(card, archive.read_file, gpu=gpu)
         self._pipeline = Pipeline(card, runtime)

@@ -18,7 +18,7 @@ NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody answers
 def test_without_weights_there_is_a_model_that_says_what_it_is(tmp_path: Path) -> None:
     offline = {"TORCH_HOME": str(tmp_path / "torch"), "https_proxy": NOWHERE, "HTTPS_PROXY": NOWHERE}
     launcher = Launcher(tmp_path / "store", tmp_path / "state", free_ports(), offline)
-    done = launcher.run("--build-only", timeout_s=500)
+    done = launcher.run("--build-only")
     assert done.returncode == 0, done.stdout
     assert "DEMONSTRATION MODEL" in done.stdout
 

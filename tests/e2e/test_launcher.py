@@ -94,7 +94,7 @@ def test_stop_without_a_service_is_no_error(tmp_path: Path) -> None:
 
 def test_a_model_that_cannot_be_loaded_ends_the_start_with_its_cause(tiny_archive: Path, tmp_path: Path) -> None:
     changed(tiny_archive, tmp_path / tiny_archive.name, without_a_module)
-    done = Launcher(tmp_path, tmp_path / "state", free_ports()).run("--detach", "--models", "tiny_cam", timeout_s=120)
+    done = Launcher(tmp_path, tmp_path / "state", free_ports()).run("--detach", "--models", "tiny_cam")
     assert done.returncode == 1
     assert "No module named 'a_module_that_nobody_has'" in done.stdout
     assert "model_log.log" in done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Service
 from tests.helpers.http import Reply, post, post_form, send
+from tests.helpers.logs import line_of
 from tests.helpers.photos import cat_photo
 
 REQUESTS: list[Callable[[str], Reply]] = [
@@ -47,8 +47,8 @@ def test_batched_answers_equal_single_ones(service: Service, batched: str) -> No
     assert [reply.status for reply in replies] == [reply.status for reply in expected] * 4
     assert [reply.body for reply in replies] == [reply.body for reply in expected] * 4
 
-    lines = map(json.loads, (service.launcher.state / "logs" / "requests.log").read_text().splitlines())
-    batches = sum(bool(line.get("batch_size")) for line in lines if line.get("model") == "batched")
+    sizes = [line_of(service.launcher, reply.headers["X-Request-Id"]).get("batch_size") for reply in replies]
+    batches = sum(bool(size) for size in sizes)  # one request of each batch tells its size
     assert 0 < batches <= len(calls) / 2, f"{len(calls)} requests came in {batches} batches"
 
 

@@ -53,7 +53,7 @@ class Watched:
         found = self.prometheus.ask("query", query="sum by (status) (weakseg_requests_total) > 0")["result"]
         return {one["metric"]["status"]: int(float(one["value"][1])) for one in found}
 
-    def wait_for(self, what: Callable[[], Any], expected: Any, timeout_s: float = 60) -> None:
+    def wait_for(self, what: Callable[[], Any], expected: Any, timeout_s: float = 240) -> None:
         """Prometheus looks every second: what it says comes a little later."""
         deadline = time.monotonic() + timeout_s
         while (found := what()) != expected:

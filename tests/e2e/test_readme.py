@@ -1,4 +1,4 @@
-"""The README's lines of curl and ``weakseg batch``, run as they stand, from the repository's root, against a service.
+"""Lines of curl and ``weakseg batch`` in README and docs, run as they stand, from the repository's root, on a service.
 
 Only the ports are replaced. Every block runs in a folder of links to the repository's files, so that what it writes
 stays out of the repository and ``.weakseg`` is the state folder of this service. In a block, lines that call
@@ -22,17 +22,21 @@ from tests.helpers.launcher import ROOT
 
 FENCE = re.compile(r"^```bash\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 ASKS = re.compile(r"\bcurl\b|\bweakseg batch\b")
-SAID = FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+PAGES = ("README.md", "docs/api.md", "docs/operation.md", "docs/batch.md")
+SAID = list(
+    dict.fromkeys(block for page in PAGES for block in FENCE.findall((ROOT / page).read_text(encoding="utf-8")))
+)
 BLOCKS = [block for block in SAID if ASKS.search(block) and "Authorization" not in block]  # the rest: test_tokens.py
 NAMES_A_CLASS = re.compile(r"classes\W", flags=re.IGNORECASE)
 
 
-def test_there_are_curl_lines() -> None:
-    assert sum(len(re.findall(r"\bcurl\b", block)) for block in BLOCKS) >= 5
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_has_lines_that_are_run(page: str) -> None:
+    assert any(block in BLOCKS for block in FENCE.findall((ROOT / page).read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_of_the_readme(service: Service, tmp_path: Path, block: str) -> None:
+def test_a_block_of_the_documents(service: Service, tmp_path: Path, block: str) -> None:
     (described,) = send("GET", f"{service.management}/weakseg").json
     if described["modelVersion"] == "demo" and "/weakseg" in block and NAMES_A_CLASS.search(block):
         pytest.skip("names a class that the demonstration model does not know; needs the ImageNet weights")

@@ -16,6 +16,7 @@ from scripts.torchserve import PORTS
 from tests.helpers.grpc_protocol import Protocol
 from tests.helpers.http import Reply, post, send
 from tests.helpers.launcher import ROOT, Launcher, free_ports
+from tests.helpers.logs import line_of, requests_log
 from tests.helpers.photos import cat_photo
 
 CONFIG = ["--config", str(ROOT / "config.container.properties")]
@@ -82,16 +83,15 @@ def test_the_log_says_whose_token_it_was_and_not_the_token(listed: tuple[Launche
         {"Authorization": f"Bearer {token}", "X-Request-Id": "whose"},
     )  # fmt: skip
     assert reply.status == 200
-    text = (launcher.state / "logs" / "requests.log").read_text()
-    (line,) = [line for line in map(json.loads, text.splitlines()) if line.get("request_id") == "whose"]
+    line = line_of(launcher, "whose")
     assert line["caller"] == "alice"
-    assert token not in text
+    assert token not in requests_log(launcher)
 
 
 def test_a_list_that_cannot_be_read_ends_the_start_with_its_cause(tiny_archive: Path, tmp_path: Path) -> None:
     shutil.copy(tiny_archive, tmp_path)
     launcher = Launcher(tmp_path, tmp_path / "state", free_ports(), {"WEAKSEG_TOKEN_FILE": str(tmp_path / "list")})
-    done = launcher.run("--detach", "--no-build", *CONFIG, timeout_s=120)
+    done = launcher.run("--detach", "--no-build", *CONFIG)
     assert done.returncode == 1
     assert f"{tmp_path / 'list'} cannot be read" in done.stdout
     assert "scripts.tokens add" in done.stdout

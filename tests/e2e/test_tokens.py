@@ -1,4 +1,4 @@
-"""The container's way: tokens on, in the foreground, until a signal comes. Every README line with a token is run."""
+"""The container's way: tokens on, in the foreground, until a signal comes. Blocks with a token are run."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_who_is_refused_and_who_is_not(guarded: Guarded) -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_of_the_readme(guarded: Guarded, tmp_path: Path, block: str) -> None:
+def test_a_block_with_a_token(guarded: Guarded, tmp_path: Path, block: str) -> None:
     before = guarded.key("inference")
     script = re.sub(r"\b808([0-6])\b", lambda port: str(guarded.launcher.port + int(port[1])), block)
     (tmp_path / ".weakseg").symlink_to(guarded.launcher.state)

@@ -18,9 +18,11 @@ def full_disk(processes: list[psutil.Process]) -> Iterator[None]:
     before = [process.rlimit(psutil.RLIMIT_FSIZE) for process in processes]
     for process, (_, most) in zip(processes, before, strict=True):
         process.rlimit(psutil.RLIMIT_FSIZE, (1, most))
-    yield
-    for process, limits in zip(processes, before, strict=True):
-        process.rlimit(psutil.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        for process, limits in zip(processes, before, strict=True):
+            process.rlimit(psutil.RLIMIT_FSIZE, limits)
 
 
 def test_requests_go_on_while_no_log_can_be_written(plant: Plant) -> None:

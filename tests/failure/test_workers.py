@@ -105,8 +105,10 @@ def little_memory(pid: int, more_bytes: int) -> Iterator[None]:
     process = psutil.Process(pid)
     before = process.rlimit(psutil.RLIMIT_AS)
     process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + more_bytes, before[1]))
-    yield
-    process.rlimit(psutil.RLIMIT_AS, before)
+    try:
+        yield
+    finally:
+        process.rlimit(psutil.RLIMIT_AS, before)
 
 
 LARGE = png(7000, 7000, bytes(7001 * 7000))  # 49 megapixels of black: 147 MB of RGB

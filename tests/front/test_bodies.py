@@ -25,7 +25,7 @@ PATH = "/predictions/weakseg"
 
 def connect(front: Front) -> socket.socket:
     host, _, port = front.url.removeprefix("http://").partition(":")
-    return socket.create_connection((host, int(port)), timeout=20)
+    return socket.create_connection((host, int(port)), timeout=120)
 
 
 def head(length: int) -> bytes:
@@ -91,7 +91,7 @@ def test_it_is_refused_before_it_arrives(narrow: Front) -> None:
 
 
 def test_a_stream_that_grows_too_large_is_refused(narrow: Front) -> None:
-    connection = http.client.HTTPConnection(narrow.url.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(narrow.url.removeprefix("http://"), timeout=120)
     pieces = (bytes(1000) for _ in range(30))
     connection.request("POST", PATH, pieces, {"Content-Type": "image/png"}, encode_chunked=True)
     answer = connection.getresponse()

@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tritonclient.http as triton
-from tritonclient.utils import InferenceServerException
 
 from tests.helpers.fake_torchserve import FakeTorchServe, fault
 from tests.helpers.front import Front, running_front
 from tests.helpers.http import Reply, post, post_json, send
 from tests.helpers.red_worker import LABEL, answer_red, encoded, photo, red_mask
+from tests.helpers.triton import Tensor, Triton, TritonError, Wanted
 
 PHOTOS = [photo(12, 7, (2, 9)), photo(12, 7, (0, 3)), photo(12, 7, (11, 12))]
 PICTURES = [encoded(rgb, kind) for rgb, kind in zip(PHOTOS, ("PNG", "BMP", "TIFF"), strict=True)]
@@ -61,24 +60,20 @@ def _more_models(front: Front, torchserve: FakeTorchServe) -> Iterator[None]:
     front.thread.run(refresh())
 
 
-@pytest.fixture
-def client(front: Front) -> Iterator[triton.InferenceServerClient]:
-    with triton.InferenceServerClient(front.url.removeprefix("http://")) as made:
+@pytest.fixture(scope="module")
+def client(front: Front) -> Iterator[Triton]:
+    with Triton(front.url) as made:
         yield made
 
 
-def images(pictures: list[bytes], *, binary: bool = True) -> triton.InferInput:
+def images(pictures: list[bytes], *, binary: bool = True) -> Tensor:
     """Input ``image``: BYTES (N,)."""
-    asked = triton.InferInput("image", [len(pictures)], "BYTES")
     elements = pictures if binary else [base64.b64encode(picture) for picture in pictures]
-    asked.set_data_from_numpy(np.array(elements, dtype=np.object_), binary_data=binary)
-    return asked
+    return Tensor(np.array(elements, dtype=np.object_), "BYTES", binary)
 
 
-def pixels(values: np.ndarray[Any, Any], *, binary: bool = True) -> triton.InferInput:
-    asked = triton.InferInput("image", list(values.shape), "UINT8")
-    asked.set_data_from_numpy(values, binary_data=binary)
-    return asked
+def pixels(values: np.ndarray[Any, Any]) -> Tensor:
+    return Tensor(values, "UINT8")
 
 
 def infer(front: Front, document: Any) -> Reply:
@@ -101,18 +96,18 @@ def logged(front: Front, request_id: str) -> dict[str, Any]:
     raise AssertionError(f"no line of {request_id}")
 
 
-def test_a_service_that_is_ready(client: triton.InferenceServerClient) -> None:
-    assert client.is_server_live()
-    assert client.is_server_ready()
-    assert client.is_model_ready("weakseg")
+def test_a_service_that_is_ready(client: Triton) -> None:
+    assert client.ask("is_server_live")
+    assert client.ask("is_server_ready")
+    assert client.ask("is_model_ready", "weakseg")
 
 
 @pytest.mark.usefixtures("_more_models")
-def test_metadata(client: triton.InferenceServerClient) -> None:
-    assert client.is_model_ready("weakseg", "2.0")
-    server = client.get_server_metadata()
+def test_metadata(client: Triton) -> None:
+    assert client.ask("is_model_ready", "weakseg", "2.0")
+    server = client.ask("get_server_metadata")
     assert (server["name"], "binary_tensor_data" in server["extensions"]) == ("weakseg", True)
-    model = client.get_model_metadata("weakseg")
+    model = client.ask("get_model_metadata", "weakseg")
     assert model["name"] == "weakseg"
     assert model["versions"] == ["1.0", "2.0"]
     assert model["platform"] == "onnxruntime_onnx"
@@ -123,7 +118,7 @@ def test_metadata(client: triton.InferenceServerClient) -> None:
         ("answer", "BYTES", [-1]),
     ]
     assert model["parameters"] == {"classes": "Names or numbers."}
-    index = client.get_model_repository_index()
+    index = client.ask("get_model_repository_index")
     assert [(entry["name"], entry["version"], entry["state"]) for entry in index] == [
         ("starting", "1.0", "UNAVAILABLE"),
         ("weakseg", "1.0", "READY"),
@@ -142,21 +137,21 @@ def test_a_model_without_a_ready_worker_is_not_ready(front: Front) -> None:
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("asked", [images(PICTURES), images(PICTURES, binary=False), pixels(np.stack(PHOTOS))])
-def test_masks_of_several_photos(client: triton.InferenceServerClient, asked: triton.InferInput, binary: bool) -> None:
-    wanted = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("segments", "mask")]
+def test_masks_of_several_photos(client: Triton, asked: Tensor, binary: bool) -> None:
+    wanted = [Wanted(name, binary) for name in ("segments", "mask")]
     result = client.infer("weakseg", [asked], outputs=wanted, request_id="seven")
-    assert [out["name"] for out in result.get_response()["outputs"]] == ["segments", "mask"]
-    assert result.get_response()["id"] == "seven"
-    assert (result.get_response()["model_name"], result.get_response()["model_version"]) == ("weakseg", "1.0")
-    assert np.array_equal(result.as_numpy("mask"), MASKS)
-    segments = [json.loads(text) for text in result.as_numpy("segments")]
+    assert [out["name"] for out in result.response["outputs"]] == ["segments", "mask"]
+    assert result.response["id"] == "seven"
+    assert (result.response["model_name"], result.response["model_version"]) == ("weakseg", "1.0")
+    assert np.array_equal(result.tensors["mask"], MASKS)
+    segments = [json.loads(text) for text in result.tensors["segments"]]
     assert [(one["label"], one["area_px"]) for (one,) in segments] == [(LABEL, 49), (LABEL, 21), (LABEL, 7)]
 
 
-def test_without_outputs_all_come_back(client: triton.InferenceServerClient, torchserve: FakeTorchServe) -> None:
+def test_without_outputs_all_come_back(client: Triton, torchserve: FakeTorchServe) -> None:
     result = client.infer("weakseg", [images(PICTURES)], parameters={"classes": "red,green", "Grabcut-Mode": "f_pf"})
-    assert np.array_equal(result.as_numpy("mask"), MASKS)  # out of run lengths
-    assert [json.loads(text)["image"]["width"] for text in result.as_numpy("answer")] == [12, 12, 12]
+    assert np.array_equal(result.tensors["mask"], MASKS)  # out of run lengths
+    assert [json.loads(text)["image"]["width"] for text in result.tensors["answer"]] == [12, 12, 12]
     assert [seen.head.options for seen in torchserve.seen] == [{"classes": "red,green", "grabcut_mode": "f_pf"}] * 3
     assert sorted(seen.image or b"" for seen in torchserve.seen) == sorted(PICTURES)
 
@@ -174,12 +169,12 @@ def test_one_photo_of_bare_pixels_as_json(front: Front) -> None:
     assert (mask["shape"], mask["data"]) == ([1, 3, 5], red_mask(rgb).ravel().tolist())
 
 
-def test_pictures_come_back_as_they_are(client: triton.InferenceServerClient, front: Front) -> None:
+def test_pictures_come_back_as_they_are(client: Triton, front: Front) -> None:
     result = client.infer("weakseg", [images(PICTURES[:1])], parameters={"format": "cutout"})
-    (picture,) = result.as_numpy("answer")
+    (picture,) = result.tensors["answer"]
     assert picture.startswith(b"\x89PNG")
-    assert result.get_output("answer")["parameters"]["content_type"] == "image/png"
-    assert result.as_numpy("mask") is None  # a cut-out has none
+    assert result.output("answer")["parameters"]["content_type"] == "image/png"
+    assert "mask" not in result.tensors  # a cut-out has none
     document = a_request() | {"parameters": {"format": "cutout"}, "outputs": [{"name": "answer"}]}
     (answer,) = infer(front, document).json["outputs"]
     assert answer["parameters"] == {"content_type": "image/png", "encoding": "base64"}
@@ -198,7 +193,7 @@ def test_options_of_query_string_and_headers(front: Front, torchserve: FakeTorch
 
 @pytest.mark.parametrize("sent", ["gzip", "deflate"])
 @pytest.mark.parametrize("wanted", [None, "gzip", "deflate"])
-def test_compression(client: triton.InferenceServerClient, sent: str, wanted: str | None) -> None:
+def test_compression(client: Triton, sent: str, wanted: str | None) -> None:
     large = photo(300, 200, (10, 150))
     result = client.infer(
         "weakseg",
@@ -206,7 +201,7 @@ def test_compression(client: triton.InferenceServerClient, sent: str, wanted: st
         request_compression_algorithm=sent,
         response_compression_algorithm=wanted,
     )
-    assert np.array_equal(result.as_numpy("mask"), red_mask(large)[None])
+    assert np.array_equal(result.tensors["mask"], red_mask(large)[None])
 
 
 def test_compressed_answers_are_small(front: Front) -> None:
@@ -247,16 +242,16 @@ def test_bombs_and_broken_compression(front: Front) -> None:
     assert front.app.state.intake.bytes == 0
 
 
-def test_errors_are_text_for_the_client(client: triton.InferenceServerClient, front: Front) -> None:
-    with pytest.raises(InferenceServerException) as caught:
+def test_errors_are_text_for_the_client(client: Triton, front: Front) -> None:
+    with pytest.raises(TritonError) as caught:
         client.infer("weakseg", [images([PICTURES[0], b"no picture", PICTURES[2]])])
-    assert caught.value.status() == "415"
-    assert caught.value.message() == "image: photo 1: no. yes."
-    with pytest.raises(InferenceServerException) as caught:
+    assert caught.value.status == "415"
+    assert caught.value.message == "image: photo 1: no. yes."
+    with pytest.raises(TritonError) as caught:
         client.infer("nosuch", [images(PICTURES)])
-    assert caught.value.status() == "404"
-    assert "no model 'nosuch'" in caught.value.message()
-    assert not client.is_model_ready("nosuch")
+    assert caught.value.status == "404"
+    assert "no model 'nosuch'" in caught.value.message
+    assert not client.ask("is_model_ready", "nosuch")
     body = json.dumps(a_request() | {"parameters": {"classes": "blue"}}).encode()
     reply = post(f"{front.url}/v2/models/weakseg/infer", body, X_Request_Id="blue")
     assert reply.status == 400
@@ -433,28 +428,28 @@ def test_errors_outside_of_routes_have_the_form_of_their_path(tmp_path: Path, to
     assert found["/v2/models/weakseg/infer"].startswith("Authorization: ")
 
 
-def test_photos_of_different_sizes(client: triton.InferenceServerClient) -> None:
+def test_photos_of_different_sizes(client: Triton) -> None:
     mixed = images([PICTURES[0], encoded(photo(9, 7, (0, 1)))])
-    with pytest.raises(InferenceServerException, match="photos of 2 sizes") as caught:
+    with pytest.raises(TritonError, match="photos of 2 sizes") as caught:
         client.infer("weakseg", [mixed])
-    assert caught.value.status() == "400"
-    result = client.infer("weakseg", [mixed], outputs=[triton.InferRequestedOutput("answer")])
-    assert [json.loads(text)["image"]["width"] for text in result.as_numpy("answer")] == [12, 9]
+    assert caught.value.status == "400"
+    result = client.infer("weakseg", [mixed], outputs=[Wanted("answer")])
+    assert [json.loads(text)["image"]["width"] for text in result.tensors["answer"]] == [12, 9]
 
 
-def test_a_large_mask_wants_binary(client: triton.InferenceServerClient) -> None:
+def test_a_large_mask_wants_binary(client: Triton) -> None:
     large = photo(2100, 2000, (5, 700))
-    with pytest.raises(InferenceServerException, match="binary_data=true"):
-        client.infer("weakseg", [pixels(large)], outputs=[triton.InferRequestedOutput("mask", binary_data=False)])
-    result = client.infer("weakseg", [pixels(large)], outputs=[triton.InferRequestedOutput("mask")])
-    assert np.array_equal(result.as_numpy("mask")[0], red_mask(large))
+    with pytest.raises(TritonError, match="binary_data=true"):
+        client.infer("weakseg", [pixels(large)], outputs=[Wanted("mask", False)])
+    result = client.infer("weakseg", [pixels(large)], outputs=[Wanted("mask")])
+    assert np.array_equal(result.tensors["mask"][0], red_mask(large))
 
 
-def test_pixels_that_make_a_large_picture(client: triton.InferenceServerClient, torchserve: FakeTorchServe) -> None:
+def test_pixels_that_make_a_large_picture(client: Triton, torchserve: FakeTorchServe) -> None:
     """As BMP it would be more than a worker takes."""
     large = photo(2801, 2600, (5, 700))
-    result = client.infer("weakseg", [pixels(large)], outputs=[triton.InferRequestedOutput("mask")])
-    assert np.array_equal(result.as_numpy("mask")[0], red_mask(large))
+    result = client.infer("weakseg", [pixels(large)], outputs=[Wanted("mask")])
+    assert np.array_equal(result.tensors["mask"][0], red_mask(large))
     (seen,) = torchserve.seen
     assert len(seen.image or b"") < 20 * 2**20
 

@@ -36,7 +36,7 @@ def test_connections_of_requests_that_took_too_long(no_collector: None, tmp_path
     with FakeTorchServe() as torchserve, running_front(torchserve, tmp_path, body_timeout_s=0.2) as front:
         port = urlsplit(front.url).port or 0
         for _ in range(COUNT):
-            with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
                 connection.sendall(b"POST /predictions/m HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\nhalf")
                 assert connection.recv(100).startswith(b"HTTP/1.1 408")
         front.lines(COUNT)
@@ -55,7 +55,7 @@ def test_photos_of_requests_that_were_lost(no_collector: None, tmp_path: Path) -
         body = bytes(3_000_001)
         before = psutil.Process().memory_info().rss
         for _ in range(40):
-            with socket.create_connection(("127.0.0.1", urlsplit(front.url).port), timeout=30) as connection:
+            with socket.create_connection(("127.0.0.1", urlsplit(front.url).port), timeout=120) as connection:
                 connection.sendall(b"POST /predictions/m HTTP/1.1\r\nHost: a\r\nContent-Length: 3000001\r\n\r\n" + body)
                 assert connection.recv(100).startswith(b"HTTP/1.1 503")
             torchserve.seen.clear()

@@ -15,6 +15,7 @@ import psutil
 from scripts.instance import PORTS
 
 ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT_S = 900  # a first start on a slow machine exports the default models
 
 
 def free_ports(count: int = len(PORTS)) -> int:
@@ -51,16 +52,12 @@ class Launcher:
     def management_url(self) -> str:
         return f"http://127.0.0.1:{self.port + 1}"
 
-    def run(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-        done = self.popen(*arguments)
-        out, _ = done.communicate(timeout=timeout_s)
-        return subprocess.CompletedProcess(done.args, done.returncode, out)
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return _wait(self.popen(*arguments))
 
-    def models(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    def models(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """As ``./scripts/models``."""
-        running = self._popen("scripts.models", *arguments)
-        out, _ = running.communicate(timeout=timeout_s)
-        return subprocess.CompletedProcess(running.args, running.returncode, out)
+        return _wait(self._popen("scripts.models", *arguments))
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         if "--stop" not in arguments:
@@ -74,6 +71,17 @@ class Launcher:
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+
+
+def _wait(running: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Its end, and all that it said; where it hangs, it is told to stop, which stops what it has started."""
+    try:
+        out, _ = running.communicate(timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        running.terminate()
+        out, _ = running.communicate(timeout=TIMEOUT_S)
+        raise AssertionError(f"{running.args} did not end within {TIMEOUT_S} s: {out}") from None
+    return subprocess.CompletedProcess(running.args, running.returncode, out)
 
 
 def session_members(session: int) -> list[str]:

@@ -9,6 +9,7 @@ from tests.helpers.http import Reply, post, send
 from tests.helpers.launcher import Launcher
 from tests.helpers.photos import cat_photo
 
+LOOKS = 1000
 SLOW = 6  # requests; they share a batch, and end together
 PHOTO = cat_photo(700, 500)
 
@@ -26,12 +27,11 @@ def ask_slowly(launcher: Launcher, model: str, **headers: str) -> Reply:
 
 def wait_until_in_flight(launcher: Launcher, count: int) -> None:
     """Return once the front says that so many requests are under way."""
-    while count > sum(
-        float(found)
-        for found in re.findall(
-            r"^weakseg_requests_in_flight\{.*\} (\S+)$",
-            send("GET", f"http://127.0.0.1:{launcher.port + 2}/metrics").body.decode(),
-            flags=re.MULTILINE,
-        )
-    ):
+    seen = 0.0
+    for _ in range(LOOKS):
+        metrics = send("GET", f"http://127.0.0.1:{launcher.port + 2}/metrics").body.decode()
+        seen = sum(map(float, re.findall(r"^weakseg_requests_in_flight\{.*\} (\S+)$", metrics, flags=re.MULTILINE)))
+        if seen >= count:
+            return
         time.sleep(0.02)
+    raise AssertionError(f"{seen:g} requests are under way, not {count}")

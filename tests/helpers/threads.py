@@ -17,7 +17,7 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
-    def run(self, work: Coroutine[Any, Any, T], timeout_s: float = 30) -> T:
+    def run(self, work: Coroutine[Any, Any, T], timeout_s: float = 120) -> T:
         """The result of ``work``, done in that loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)
 

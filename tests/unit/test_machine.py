@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scripts import machine
 from scripts.machine import Machine, control_groups, count_gpus, cpu_quota, look_at_machine, memory_left
 
 GIB = 2**30
@@ -57,11 +58,18 @@ def test_a_group_and_all_above_it_and_the_root_where_the_path_is_the_hosts(tmp_p
 
 
 def test_this_machine() -> None:
-    machine = look_at_machine()
-    assert 1 <= machine.cores <= psutil.cpu_count()
-    assert 0 < machine.memory_bytes <= psutil.virtual_memory().total
+    here = look_at_machine()
+    assert 1 <= here.cores <= psutil.cpu_count()
+    assert 0 < here.memory_bytes <= psutil.virtual_memory().total
     assert count_gpus({"CUDA_VISIBLE_DEVICES": ""}) == 0
     assert count_gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == 0
+
+
+def test_no_memory_left_is_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, memory__max=f"{GIB}\n", memory__current=f"{GIB}\n", cgroup="0::/\n")
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "_MOUNT", tmp_path)
+    assert look_at_machine().memory_bytes == 0
 
 
 def test_a_machine_in_words() -> None:

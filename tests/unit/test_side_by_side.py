@@ -10,7 +10,7 @@ from weakseg.side_by_side import SideBySide
 def test_every_item_is_worked_on_once_by_as_many_threads_as_there_are(threads: int) -> None:
     done: list[tuple[int, str, int]] = []
     before = cv2.getNumThreads()
-    arrived = threading.Barrier(threads, timeout=20)  # nobody goes on alone
+    arrived = threading.Barrier(threads, timeout=120)  # nobody goes on alone
 
     def work(item: int) -> None:
         arrived.wait()

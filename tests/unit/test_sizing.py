@@ -50,6 +50,19 @@ def test_a_worker_wider_than_the_machine_gets_its_cores() -> None:
     assert (plan.workers, plan.threads) == ({"wide": 1}, 2)
 
 
+@pytest.mark.parametrize(
+    ("cores", "models", "wanted", "threads"),
+    [(4, [WIDE, ONE], {}, 2), (2, [WIDE, ONE], {}, 1), (4, [WIDE], {"wide": 2}, 2)],
+)
+def test_workers_that_do_not_fit_beside_each_other_get_fewer_threads(
+    cores: int, models: list[Model], wanted: dict[str, int], threads: int
+) -> None:
+    plan = make_plan(Machine(cores, PLENTY), models, wanted)
+    assert plan.threads == threads
+    assert sum(plan.workers.values()) * threads <= cores
+    assert "more than the cores" not in plan.reason
+
+
 @pytest.mark.parametrize("fit", [1, 3])
 def test_memory_bounds_them_too(fit: int) -> None:
     plan = make_plan(Machine(64, BASE_BYTES + fit * WORKER_BYTES), [ONE])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,11 @@ def supervise(folder: Path, *programs: Program) -> subprocess.Popen[str]:
 
 def wait_for(folder: Path, *lines: str) -> None:
     said = folder / "said"
-    while not (said.exists() and set(lines) <= set(said.read_text().splitlines())):
-        signal.sigtimedwait((), 0.05)
+    for _ in range(2400):
+        if said.exists() and set(lines) <= set(said.read_text().splitlines()):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nobody says {lines}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -58,7 +62,7 @@ def test_a_signal_stops_one_after_the_other(tmp_path: Path, number: signal.Signa
     running = supervise(tmp_path, program(tmp_path, "first", LISTENS, "first"), second)
     wait_for(tmp_path, "runs first", "runs second")
     running.send_signal(number)
-    _, errors = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=180)
     assert (running.returncode, errors) == (0, "")
     assert (tmp_path / "said").read_text().splitlines()[2:] == ["stops first", "stops second"]
     assert session_members(running.pid) == []
@@ -66,9 +70,19 @@ def test_a_signal_stops_one_after_the_other(tmp_path: Path, number: signal.Signa
 
 def test_when_one_ends_the_other_is_stopped(tmp_path: Path) -> None:
     running = supervise(tmp_path, program(tmp_path, "first", LISTENS, "first"), program(tmp_path, "second", ENDS))
-    _, errors = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=180)
     assert running.returncode == 1
     assert "second ended by itself (status 3)" in errors
+    assert not (tmp_path / "temporary").exists()
+    assert session_members(running.pid) == []
+
+
+def test_a_program_that_cannot_be_started_leaves_nothing_behind(tmp_path: Path) -> None:
+    first = program(tmp_path, "first", LISTENS, "first")
+    running = supervise(tmp_path, first, Program("second", ["/no/such/program"], {}, str(tmp_path), None, None, 20))
+    _, errors = running.communicate(timeout=180)
+    assert running.returncode == 1
+    assert "/no/such/program" in errors
     assert not (tmp_path / "temporary").exists()
     assert session_members(running.pid) == []
 
@@ -78,7 +92,7 @@ def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
     running = supervise(tmp_path, deaf, program(tmp_path, "second", LISTENS, "second"))
     wait_for(tmp_path, "runs deaf", "runs second")
     running.terminate()
-    _, errors = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=180)
     assert running.returncode == 0
     assert "deaf did not stop within 0.2 s and is killed" in errors
     assert "stops second" in (tmp_path / "said").read_text()

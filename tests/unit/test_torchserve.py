@@ -59,6 +59,17 @@ def test_no_cause_while_no_worker_died() -> None:
     assert find_cause("") is None
 
 
+def test_ports_that_a_configuration_does_not_name_are_named_all_the_same() -> None:
+    derived = read_properties(
+        derive("inference_address=http://127.0.0.1:8085  \nmanagement_address=http://[::1]:1\n", 9000, {})
+    )
+    assert {name: address.rpartition(":")[2] for name, address in derived.items()} == {
+        name: str(9000 + offset) for name, offset in PORTS.items()
+    }
+    assert derived["management_address"] == "http://[::1]:9001"
+    assert (derived["weakseg_address"], derived["grpc_inference_port"]) == ("http://127.0.0.1:9000", "9003")
+
+
 def test_seven_ports_in_a_row_and_nothing_else_changes() -> None:
     template = (ROOT / "config.properties").read_text()
     changed = derive(template, 9000, {})
@@ -79,7 +90,8 @@ def test_seven_ports_in_a_row_and_nothing_else_changes() -> None:
 def test_settings_of_the_launcher_replace_those_of_the_file() -> None:
     template = "# why\nvmargs=-Xmx1g\nmodel_store = here\n"
     changed = derive(template, 8080, {"model_store": "/there", "models": '{"m": {"1.0": {}}}'})
-    assert read_properties(changed) == {"vmargs": "-Xmx1g", "model_store": "/there", "models": '{"m": {"1.0": {}}}'}
+    read = {name: value for name, value in read_properties(changed).items() if name not in PORTS}
+    assert read == {"vmargs": "-Xmx1g", "model_store": "/there", "models": '{"m": {"1.0": {}}}'}
     assert "# why" in changed
 
 

@@ -101,14 +101,14 @@ def _start(archive: Path, workers: int) -> tuple[Executor, Callable[[Sequence[Ra
 
 
 def _open(archive: Path) -> Pipeline:
-    import cv2
     import torch
 
     from weakseg.pipeline import Pipeline
     from weakseg.runtime import open_runtime
+    from weakseg.threads import limit_threads
 
     opened = open_archive(archive)
-    cv2.setNumThreads(opened.card.threads)
+    limit_threads(opened.card.threads)
     gpu = 0 if torch.cuda.is_available() else None
     pipeline = Pipeline(opened.card, open_runtime(opened.card, opened.read_file, gpu=gpu))
     pipeline.warm_up()

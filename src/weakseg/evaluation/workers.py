@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from types import TracebackType
 from typing import Self, TypeVar
 
-import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -67,7 +66,9 @@ class Workers:
 
 
 def _start_worker() -> None:
-    cv2.setNumThreads(1)
+    from weakseg.threads import limit_threads  # here, as a client of a service needs no PyTorch
+
+    limit_threads(1)
     end_with_parent()
 
 
