@@ -196,12 +196,7 @@ def export(
     threads: Annotated[int, typer.Option(help="Threads per worker.", rich_help_panel=SERVING)] = 1,
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Worker processes, whatever the machine.",
-            show_default="as many as the machine has cores for",
-            rich_help_panel=SERVING,
-        ),
+        typer.Option(min=1, help="Worker processes.", show_default="as the machine has cores", rich_help_panel=SERVING),
     ] = None,
     batch_size: Annotated[
         int | None,

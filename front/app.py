@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from front import health, kserve_v1, kserve_v2, logs, openapi, predictions
+from front import health, kserve_v1, kserve_v2, logs, openapi, predictions, renewal
 from front.bodies import Intake
 from front.catalogue import Catalogue
 from front.errors import InternalError, NotAllowedError, NotFoundError
@@ -78,13 +78,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(catalogue.close)
         register_collectors(state.metrics.registry, catalogue, state.intake)
         state.service = Service(state.settings, upstream, catalogue, state.metrics)
-        followed = asyncio.create_task(catalogue.follow())
-        stack.callback(followed.cancel)
+        for work in (catalogue.follow(), renewal.follow(state.tokens, upstream)):
+            stack.callback(asyncio.create_task(work).cancel)
         address = state.settings.metrics_address
         server, thread = start_http_server(address.port, address.host, state.metrics.registry)
+        stack.callback(server.server_close)
         stack.callback(thread.join)
         stack.callback(server.shutdown)
-        stack.callback(server.server_close)
         yield
 
 

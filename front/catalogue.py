@@ -11,10 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 from front.errors import NoWorkerError, UnavailableError, UnknownModelError, UnknownVersionError
-from front.upstream import Upstream
+from front.upstream import GoneError, Upstream
 
+ABOUT = ("method", "network", "runtime", "device", "demonstration")  # what of a model's card is told of every version
 POLL_S = 5.0
 _POLL_UNREADY_S = 1.0  # while something is not as it should be
+_STALE_S = 30.0  # after which what was seen last is no sign of health
 _LEAST_S = 0.25  # between two looks, however many ask for models that are not there
 _PAGE = 100  # models that the management API lists at once
 log = logging.getLogger(__name__)
@@ -95,6 +97,11 @@ class Catalogue:
     def is_loaded(self) -> bool:
         """Whether TorchServe was ever seen."""
         return self._looked is not None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether TorchServe was seen of late: one that hangs answers nobody, whatever workers it had."""
+        return self._looked is not None and time.monotonic() - self._looked < _STALE_S
 
     def models(self) -> tuple[str, ...]:
         return tuple(self._models)
@@ -228,6 +235,9 @@ class Catalogue:
             self.is_reachable = False
             if self.is_loaded:
                 log.warning("the management API cannot be reached; models stay as they were")
+        except Exception:  # a document of another shape: the next look may find a better one
+            self.is_reachable = False
+            log.exception("the management API was not understood; models stay as they were")
 
     async def _look(self) -> dict[str, Model]:
         names: list[str] = []
@@ -240,7 +250,7 @@ class Catalogue:
         for name in names:
             try:
                 found[name] = await self._look_at(name)
-            except UnavailableError:  # it went away in between
+            except GoneError:  # in between
                 continue
         gone = [key for key in self._cards if key[0] not in found or key[1] not in found[key[0]].versions]
         for key in gone:

@@ -5,38 +5,49 @@ from __future__ import annotations
 import gzip
 import zlib
 
-from front.errors import BodyTooLargeError, UnsupportedEncodingError
+from front.errors import UnsupportedEncodingError
 from weakseg.errors import MalformedBodyError
 
 ENCODINGS = ("gzip", "deflate")
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}  # deflate is zlib's format: RFC 9110, section 8.4.1.2
+PIECE = 1 << 22
 _LEAST_BYTES = 1024  # shorter answers gain nothing
 _LEVEL = 1  # masks shrink to a hundredth already
 
 
-def inflate(body: bytes, encoding: str, limit_bytes: int) -> bytes:
-    """A body as it was before its sender compressed it.
+class Inflation:
+    """A body on its way back to what it was before its sender compressed it.
 
     Args:
         encoding: The Content-Encoding header.
     Raises:
         UnsupportedEncodingError: another encoding.
-        BodyTooLargeError: more than ``limit_bytes`` would come out.
-        MalformedBodyError: it is not of that encoding, cut off, or followed by something else.
     """
-    name = encoding.strip().casefold()
-    if name not in ENCODINGS:
-        raise UnsupportedEncodingError(encoding, ENCODINGS)
-    stream = zlib.decompressobj(_WINDOW_BITS[name])
-    try:
-        inflated = stream.decompress(body, limit_bytes + 1)
-    except zlib.error as error:
-        raise _malformed(name, str(error)) from error
-    if len(inflated) > limit_bytes:
-        raise BodyTooLargeError(limit_bytes)
-    if not stream.eof or stream.unused_data:
-        raise _malformed(name, "it ends early, or something follows")
-    return inflated
+
+    def __init__(self, body: bytes, encoding: str) -> None:
+        self._name = encoding.strip().casefold()
+        if self._name not in ENCODINGS:
+            raise UnsupportedEncodingError(encoding, ENCODINGS)
+        self._rest = body
+        self._stream = zlib.decompressobj(_WINDOW_BITS[self._name])
+
+    def next_piece(self) -> bytes:
+        """At most PIECE bytes, so that they can be counted as they come; none at the end.
+
+        Raises:
+            MalformedBodyError: it is not of that encoding, cut off, or followed by something else.
+        """
+        if not self._stream.eof:
+            try:
+                piece = self._stream.decompress(self._rest, PIECE)
+            except zlib.error as error:
+                raise _malformed(self._name, str(error)) from error
+            self._rest = self._stream.unconsumed_tail
+            if piece:
+                return piece
+        if not self._stream.eof or self._stream.unused_data:
+            raise _malformed(self._name, "it ends early, or something follows")
+        return b""
 
 
 def choose_encoding(accepted: str | None, size_bytes: int) -> str | None:

@@ -97,9 +97,9 @@ class UnknownModelError(FrontError):
     status = 404
 
     def __init__(self, model: str, known: tuple[str, ...]) -> None:
-        names = ", ".join(known[:20]) or "none at the moment"
+        names = f"Models: {', '.join(known[:20])}. " if known else ""
         super().__init__(
-            f"there is no model {model[:80]!r}.", field="model", remedy=f"Models: {names}. GET /models describes them."
+            f"there is no model {model[:80]!r}.", field="model", remedy=f"{names}GET /models describes those that are."
         )
 
 
@@ -108,10 +108,11 @@ class UnknownVersionError(FrontError):
     status = 404
 
     def __init__(self, model: str, version: str, known: tuple[str, ...]) -> None:
+        versions = f"Versions: {', '.join(known[:20])}. " if known else ""
         super().__init__(
             f"model {model[:80]!r} has no version {version[:80]!r}.",
             field="version",
-            remedy=f"Versions: {', '.join(known[:20])}; or leave it out for the default one.",
+            remedy=f"{versions}Leave it out for the default one.",
         )
 
 

@@ -11,9 +11,10 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from front import health, ids, logs
+from front import ids, logs
 from front.bodies import Intake
-from front.errors import BodyTooLargeError, BusyError, ClientGoneError, CutOffError, InternalError
+from front.errors import BodyTimeoutError, ClientGoneError, CutOffError, InternalError
+from front.health import PROBES
 from front.kserve_errors import word
 from front.metrics import Metrics
 from front.replies import Reply
@@ -21,7 +22,8 @@ from front.tokens import Tokens
 from front.tracing import Tracing
 from weakseg.errors import RequestError
 
-_OPEN = (*health.PATHS, "/openapi.json", "/v2/health/live", "/v2/health/ready")  # no token needed
+_OPEN = (*PROBES, "/openapi.json")  # no token needed
+_HEAD_START_S = 0.02
 _LINGER_S = 10.0  # for which a body that nobody wants is still read, so that its sender sees the answer
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class Gate:
         )
         logs.begin(record)
         scope.setdefault("state", {})["request_id"] = record.request_id
-        exchange = _Exchange(record, receive, send)
+        exchange = _Exchange(record, receive, send, has_body=not _sends_body(scope["headers"]))
         try:
             await self._pass(scope, exchange)
         finally:
@@ -94,19 +96,23 @@ class Gate:
 
 
 class _Exchange:
-    """One request and its answer: looks on, and ends the work on it when the client hangs up."""
+    """One request and its answer: looks on, and ends the work on it when the client hangs up.
 
-    def __init__(self, record: logs.Record, receive: Receive, send: Send) -> None:
-        self.record, self._receive, self._send = record, receive, send
-        self._has_body = False  # all of it was read
+    Args:
+        has_body: Nothing is left to be read of the body.
+    """
+
+    def __init__(self, record: logs.Record, receive: Receive, send: Send, *, has_body: bool) -> None:
+        self.record, self._receive, self._send, self._has_body = record, receive, send, has_body
         self._watch: asyncio.Task[None] | None = None
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self.record.gone = not self.record.status
-        elif not message.get("more_body", False) and not self._has_body:
-            self._has_body = True
+            return message
+        self._has_body = not message.get("more_body", False)
+        if self._has_body and self._watch is None:
             worker = asyncio.current_task()
             if worker is not None:
                 self._watch = asyncio.create_task(self._wait_for_disconnect(worker))
@@ -126,21 +132,40 @@ class _Exchange:
             message["headers"] = [*message.get("headers", ()), (name, self.record.request_id.encode())]
         elif message["type"] == "http.response.body":
             self.record.bytes_out += len(message.get("body", b""))
+            if not message.get("more_body", False) and self._is_sending():
+                await self._send_and_linger(message)
+                return
         await self._send(message)
 
+    def _is_sending(self) -> bool:
+        """Whether the client is at its body, which nobody wants: a connection that is closed now would be reset, and
+        the answer lost with it."""
+        return not self._has_body and not self.record.gone and self.record.status != BodyTimeoutError.status
+
+    async def _send_and_linger(self, message: Message) -> None:
+        """The answer's last part, and its end once the body is read."""
+        reading = asyncio.create_task(self._linger())
+        try:
+            # Granian closes a connection whose answer is complete while nobody reads: so somebody has to read by then.
+            await asyncio.wait({reading}, timeout=_HEAD_START_S)
+            await self._send({**message, "more_body": True})
+            await reading
+        finally:
+            reading.cancel()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _linger(self) -> None:
+        """Read the rest of the body, for a while, and throw it away."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                while (await self._receive()).get("more_body", False):
+                    pass
+
     async def answer(self, reply: Reply) -> None:
-        """An error. Where the body was not wanted, the rest of it is read and thrown away for a moment."""
+        """An error."""
         self.record.error = reply.error
         await self.send({"type": "http.response.start", "status": reply.status, "headers": reply.raw_headers()})
-        if not self._has_body and reply.status in (BodyTooLargeError.status, BusyError.status):
-            await self.send({"type": "http.response.body", "body": reply.body, "more_body": True})
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LINGER_S):
-                    while (await self._receive()).get("more_body", False):
-                        pass
-            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
-        else:
-            await self.send({"type": "http.response.body", "body": reply.body})
+        await self.send({"type": "http.response.body", "body": reply.body})
 
     async def part(self, error: RequestError) -> None:
         """An answer to somebody who sends no more, and may still read: half a connection is closed, or a chunk broken.
@@ -153,3 +178,9 @@ class _Exchange:
     def stop(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
+
+
+def _sends_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a client sends a body without being asked for it (``Expect: 100-continue``)."""
+    told = dict(headers)
+    return b"expect" not in told and (b"transfer-encoding" in told or told.get(b"content-length", b"0") != b"0")

@@ -7,11 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
-from front.catalogue import Catalogue, Version
+from front.catalogue import ABOUT, Catalogue, Version
 from weakseg import __version__
 
-PATHS = ("/ping", "/health")  # which need no token
-_ABOUT = ("method", "network", "runtime", "device", "demonstration")  # of a model's card
+PROBES = ("/ping", "/health", "/v2/health/live", "/v2/health/ready")  # which need no token
 _DETAILS = (
     *("multi_label", "class_count", "classes", "groups", "weights", "weights_sha256", "licence"),
     *("tag_threshold", "refine_side", "grabcut_side", "budget_ms", "photo_task", "box_task", "preprocessing"),
@@ -63,8 +62,8 @@ async def describe_version(request: Request, model: str, version: str) -> JSONRe
 
 
 def is_healthy(catalogue: Catalogue) -> bool:
-    """Whether any model has a worker that is ready."""
-    return any(
+    """Whether any model has a worker that is ready, as far as that is known of late."""
+    return catalogue.is_current and any(
         catalogue.version(name, version).ready_workers
         for name in catalogue.models()
         for version in catalogue.versions(name)
@@ -102,5 +101,5 @@ def _tell_version(catalogue: Catalogue, version: Version) -> dict[str, Any]:
         "workers_ready": version.ready_workers,
         "workers_wanted": version.min_workers,
         "batch_size": version.batch_size,
-        **{name: card[name] for name in _ABOUT if name in card},
+        **{name: card[name] for name in ABOUT if name in card},
     }

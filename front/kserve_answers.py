@@ -33,7 +33,7 @@ def choose_outputs(request: InferRequest, options: dict[str, Any]) -> tuple[str,
     """
     asked = options.get("format")
     holds_mask = asked is None or str(asked).strip().casefold() in _OF_MASKS
-    if request.outputs is None:
+    if not request.outputs:
         return OUTPUTS if holds_mask else (SEGMENTS, ANSWER)
     names = tuple(output.name for output in request.outputs)
     for place, name in enumerate(names):

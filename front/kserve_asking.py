@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from front.bodies import read_body
 from front.catalogue import Catalogue, Version
-from front.compression import inflate
+from front.compression import Inflation
 from front.logs import current
 from front.service import Question, Reply, Service
 from weakseg.errors import AnswerTooLargeError, RequestError
@@ -55,25 +55,26 @@ def catalogue_of(request: Request) -> Catalogue:
     return catalogue
 
 
-def is_ready(version: Version) -> bool:
-    """Whether it can answer: one worker will do."""
-    return version.ready_workers > 0
+def is_ready(catalogue: Catalogue, version: Version) -> bool:
+    """Whether it can answer, as far as that is known of late: one worker will do."""
+    return catalogue.is_current and version.ready_workers > 0
 
 
 async def read_inflated(request: Request) -> bytes:
     """The body without its Content-Encoding; what it takes up counts as the body's own bytes do.
 
     Raises:
-        RequestError: as `read_body` and `inflate`.
+        RequestError: as `read_body`, `Inflation` and `Intake.hold`.
     """
     body = await read_body(request)
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().casefold() in ("", "identity"):
         return body
-    limit = request.app.state.settings.max_body_bytes - len(body)
-    inflated = await run_in_threadpool(inflate, body, encoding, limit)
-    request.app.state.intake.hold(current(), len(inflated))
-    return inflated
+    inflation, pieces = Inflation(body, encoding), []
+    while piece := await run_in_threadpool(inflation.next_piece):
+        request.app.state.intake.hold(current(), len(piece))
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def sent_options(request: Request, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -129,14 +130,21 @@ def _pixels(tensor: RequestInput) -> NDArray[np.uint8]:
 
 
 def _from_numbers(data: Sequence[Any]) -> NDArray[np.uint8]:
-    """Numbers from 0 to 255, in lists of any depth, as a flat array."""
+    """Numbers from 0 to 255, in lists of any depth, as a flat array.
+
+    Without NumPy: of texts it would make an array in which each is as wide as the longest one.
+    """
+    values = data
+    while (kinds := set(map(type, values))) == {list}:
+        if len(set(map(len, values))) > 1:
+            raise _tensor_error("data are no regular array.", "data")
+        values = list(chain.from_iterable(values))
     try:
-        numbers = np.asarray(data)
-    except (ValueError, OverflowError) as error:  # lists of unequal length, or nested deeper than arrays are
-        raise _tensor_error("data are no regular array.", "data") from error
-    if numbers.size and (numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() > 255):
-        raise _tensor_error("data are not whole numbers from 0 to 255.", "data")
-    return numbers.ravel().astype(np.uint8)
+        if kinds - {int}:
+            raise ValueError
+        return np.frombuffer(bytes(values), np.uint8)
+    except (ValueError, OverflowError) as error:
+        raise _tensor_error("data are not whole numbers from 0 to 255.", "data") from error
 
 
 def _tensor_error(message: str, part: str) -> MalformedBodyError:

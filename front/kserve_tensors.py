@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from weakseg.errors import AnswerTooLargeError, MalformedBodyError, RequestError
+from weakseg.wire import check_breadth
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-MAX_JSON_VALUES = 4_000_000  # numbers of a tensor as JSON text: 16 MB of it, and half a second to write
+MAX_JSON_VALUES = 4_000_000  # numbers of a tensor as JSON text: 16 MB of it, and half a second to read or write
 _LENGTH = struct.Struct("<I")  # before each element of a BYTES tensor in binary
 
 
@@ -174,7 +175,7 @@ def write_infer_response(head: dict[str, Any], outputs: Sequence[Output], binary
 
 
 def _read_length(text: str, body_length: int) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) > body_length:
+    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) > body_length:
         raise MalformedBodyError(
             f"{text[:40]!r} is no length of a part of this body of {body_length} bytes.",
             field=HEADER_LENGTH,
@@ -184,6 +185,7 @@ def _read_length(text: str, body_length: int) -> int:
 
 
 def _parse_head(encoded: bytes) -> InferRequest:
+    check_breadth(encoded, MAX_JSON_VALUES)
     try:
         return InferRequest.model_validate_json(encoded)
     except ValidationError as error:

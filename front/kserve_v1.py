@@ -27,7 +27,7 @@ from front.kserve_tensors import as_body_error
 from front.replies import Reply
 from front.service import Question
 from weakseg.errors import MissingImageError, RequestError
-from weakseg.wire import decode_base64
+from weakseg.wire import MAX_JSON_VALUES, check_breadth, decode_base64
 
 _IMAGE = "image"
 _JSON = "application/json"
@@ -53,7 +53,8 @@ async def models(request: Request) -> JSONResponse:
 async def model_ready(request: Request) -> JSONResponse:
     """Whether a model has a worker that can answer."""
     model = request.path_params["model"]
-    can_answer = is_ready(await catalogue_of(request).find(model, None))
+    catalogue = catalogue_of(request)
+    can_answer = is_ready(catalogue, await catalogue.find(model, None))
     return JSONResponse({"name": model, "ready": can_answer}, 200 if can_answer else 503)
 
 
@@ -98,6 +99,7 @@ def _read_instances(body: bytes) -> list[tuple[bytes, dict[str, Any]]]:
         RequestError: the body is not such a document.
         PhotoError: an instance is none; names its place.
     """
+    check_breadth(body, MAX_JSON_VALUES)
     try:
         read = Instances.model_validate_json(body)
     except ValidationError as error:

@@ -41,7 +41,7 @@ async def ready(request: Request) -> JSONResponse:
     """Whether every model has a worker that can answer."""
     catalogue = catalogue_of(request)
     models = catalogue.models()
-    all_ready = bool(models) and all(is_ready(catalogue.version(model)) for model in models)
+    all_ready = bool(models) and all(is_ready(catalogue, catalogue.version(model)) for model in models)
     return JSONResponse({"live": True, "ready": all_ready}, 200 if all_ready else 503)
 
 
@@ -54,7 +54,8 @@ async def ready(request: Request) -> JSONResponse:
 async def model_ready(request: Request) -> JSONResponse:
     """Whether a model has a worker that can answer."""
     model, version = _asked_model(request)
-    can_answer = is_ready(await catalogue_of(request).find(model, version))
+    catalogue = catalogue_of(request)
+    can_answer = is_ready(catalogue, await catalogue.find(model, version))
     return JSONResponse({"name": model, "ready": can_answer}, 200 if can_answer else 503)
 
 
@@ -86,7 +87,7 @@ async def repository_index(request: Request) -> JSONResponse:
     """Every version of every model: Triton's extension, which its clients list models by."""
     catalogue = catalogue_of(request)
     versions = [catalogue.version(model, name) for model in catalogue.models() for name in catalogue.versions(model)]
-    return JSONResponse([_index_entry(version) for version in versions])
+    return JSONResponse([_index_entry(version, is_ready(catalogue, version)) for version in versions])
 
 
 @router.post(
@@ -137,8 +138,7 @@ def _respond(
     return Response(body, 200, headers, "application/octet-stream" if binary else "application/json")
 
 
-def _index_entry(version: Version) -> dict[str, str]:
-    can_answer = is_ready(version)
+def _index_entry(version: Version, can_answer: bool) -> dict[str, str]:
     return {
         "name": version.model,
         "version": version.name,

@@ -67,5 +67,5 @@ def read(body: bytes, content_type: str, headers: dict[str, str], query: dict[st
 
 
 def _is_parsed(content_type: str) -> bool:
-    kind = content_type[:100].casefold()
+    kind = content_type.casefold()
     return "json" in kind or kind.startswith("multipart/")

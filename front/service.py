@@ -17,6 +17,8 @@ from front.errors import (
     LaterError,
     NoWorkerError,
     QueueFullError,
+    TokenInvalidError,
+    UnavailableError,
     UnknownModelError,
     UnknownVersionError,
     WorkerDiedError,
@@ -129,6 +131,8 @@ class Service:
             raise QueueFullError(question.model)
         if isinstance(fault, WorkerDiedError) and 0 < version.response_timeout_s <= time.monotonic() - sent_s:
             raise WorkerTimeoutError(question.model)  # TorchServe ends a worker that takes longer: it might again
+        if isinstance(fault, TokenInvalidError) and self.settings.token_file is not None:
+            raise UnavailableError(question.model)  # the caller's token was good; TorchServe's key became another one
         try:
             raise fault
         finally:

@@ -58,15 +58,17 @@ def parse_tokens(text: str, where: str) -> dict[bytes, Grant]:
         TokenListError: a line that is none, a name or a token that comes twice.
     """
     grants: dict[bytes, Grant] = {}
+    names: set[str] = set()
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         grant = _parse_line(line, f"{where}, line {number}")
-        if grant.digest in grants or any(grant.name == other.name for other in grants.values()):
+        if grant.digest in grants or grant.name in names:
             raise TokenListError(
                 f"{where}, line {number}: {grant.name} or its token is there already. Remove one line."
             )
         grants[grant.digest] = grant
+        names.add(grant.name)
     return grants
 
 

@@ -25,7 +25,7 @@ from front.errors import (
 )
 from front.token_list import TokenList
 
-_INFERENCE = "inference"
+_INFERENCE, _MANAGEMENT = "inference", "management"
 log = logging.getLogger(__name__)
 
 
@@ -68,7 +68,7 @@ class Tokens:
             raise TokenMissingError
         if self.callers is None:
             self._check_key(token)
-            return sent.decode("latin-1")
+            return f"Bearer {token.decode('latin-1')}"  # TorchServe knows no "bearer", and no blank at the end
         self._check_caller(self.callers, token)
         return self._own_header()
 
@@ -77,6 +77,12 @@ class Tokens:
         self._refresh()
         found = self._keys.get(api)
         return None if found is None else found.text
+
+    def ending(self, until_s: float) -> list[str]:
+        """APIs whose keys are the front's to renew, and end before this moment, in seconds since 1970."""
+        self._refresh()
+        ours = (_MANAGEMENT,) if self.callers is None else (_MANAGEMENT, _INFERENCE)
+        return [api for api in ours if api in self._keys and self._keys[api].expires_s < until_s]
 
     def _check_caller(self, callers: TokenList, token: bytes) -> None:
         grant = callers.find(token)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from front import health
+from front.health import PROBES
 from front.logs import Record
 from front.settings import SettingsError
 from weakseg import __version__
@@ -45,7 +45,7 @@ class Tracing:
         Args:
             headers: As ASGI has them; ``traceparent`` and ``tracestate`` name the caller's span.
         """
-        if record.path in health.PATHS:
+        if record.path in PROBES:
             return
         from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 

@@ -33,11 +33,16 @@ from weakseg.errors import RequestError
 
 _CONNECT_TIMEOUT_S = 5.0
 _PIECE = 1 << 18  # bytes written at once of a large body
+_MAX_HEADER_BYTES = 1 << 17  # of one header of an answer: segments, options and warnings are JSON
 log = logging.getLogger(__name__)
 
 
 class ConnectionLostError(UnavailableError):
     """The connection broke before there was an answer: worth another try at once."""
+
+
+class GoneError(UnavailableError):
+    """The management API knows no such model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class Upstream:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            max_field_size=_MAX_HEADER_BYTES,
             timeout=aiohttp.ClientTimeout(total=settings.answer_timeout_s, sock_connect=_CONNECT_TIMEOUT_S),
         )
 
@@ -84,7 +90,7 @@ class Upstream:
             async with self._session.post(self._settings.inference.url + path, data=data, headers=headers) as answer:
                 content = await answer.read()
                 return Raw(answer.status, {name.lower(): text for name, text in answer.headers.items()}, content)
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise UnavailableError(model) from error
         except TimeoutError as error:  # aiohttp's own are subclasses
             raise WorkerTimeoutError(model) from error
@@ -95,6 +101,7 @@ class Upstream:
         """GET a JSON document of the management API.
 
         Raises:
+            GoneError: there is nothing at this path.
             UnavailableError: it cannot be reached, or does not answer with a document.
         """
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -104,9 +111,26 @@ class Upstream:
                 self._settings.management.url + path, headers=headers, timeout=timeout
             ) as answer:
                 if answer.status != 200:
-                    raise UnavailableError
+                    raise GoneError if answer.status == 404 else UnavailableError
                 return json.loads(await answer.read())
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise UnavailableError from error
+
+    async def make_key(self, api: str, key: str | None) -> None:
+        """Have TorchServe write a new key of one of its APIs into its key file; the old one ends.
+
+        Args:
+            key: The one that makes keys.
+        Raises:
+            UnavailableError: it did not.
+        """
+        url = f"{self._settings.management.url}/token?type={quote(api, safe='')}"
+        try:
+            async with self._session.get(url, headers={"Authorization": f"Bearer {key}"}) as answer:
+                await answer.read()
+                if answer.status != 200:
+                    raise UnavailableError
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise UnavailableError from error
 
 

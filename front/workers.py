@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from front.catalogue import Catalogue, Model, Version
+from front.catalogue import ABOUT, Catalogue, Model, Version
 
-_ABOUT = ("method", "network", "runtime", "device", "demonstration")  # of a model's card; "" until a worker was asked
 _LOOK_S = 2.0  # for which a scrape waits for TorchServe to say how its queues are
 log = logging.getLogger(__name__)
 
@@ -87,12 +86,12 @@ class WorkerCollector(Collector):
         yield up
 
     def _tell_models(self, models: Mapping[str, Model]) -> Metric:
-        labels = ("model", "version", "default", *_ABOUT)
+        labels = ("model", "version", "default", *ABOUT)
         told = GaugeMetricFamily("weakseg_model_info", "A version of a model that is served.", labels=labels)
         for version in _versions(models):
             card = self._catalogue.card(version) or {}
             default = models[version.model].default == version.name
-            about = [_text(card.get(name, "")) for name in _ABOUT]
+            about = [_text(card.get(name, "")) for name in ABOUT]  # "" until a worker was asked
             told.add_metric((version.model, version.name, _text(default), *about), 1)
         return told
 

@@ -18,6 +18,13 @@ MEDIA_TYPE = "application/x-weakseg"
 _MAGIC = b"weakseg1"
 _LENGTH = struct.Struct(">I")
 _START = len(_MAGIC) + _LENGTH.size
+_KINDS: dict[str, tuple[type, ...]] = {
+    "options": (dict,),
+    "accept": (str, type(None)),
+    "explain": (bool,),
+    "request_id": (str,),
+    "sent_s": (float, int),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ def unpack(body: bytes | bytearray | memoryview) -> tuple[Head, bytes | None]:
         (length,) = _LENGTH.unpack(view[len(_MAGIC) : _START])
         document = json.loads(bytes(view[_START : _START + length]))
         has_image = document.pop("image")
-        head = Head(**document)
+        head = _checked(Head(**document))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise MalformedBodyError(
             f"the body is no envelope of weakseg ({error}).",
@@ -69,3 +76,11 @@ def unpack(body: bytes | bytearray | memoryview) -> tuple[Head, bytes | None]:
             remedy=f"Send the picture itself; {MEDIA_TYPE} is for weakseg's own front.",
         ) from error
     return head, bytes(view[_START + length :]) if has_image else None
+
+
+def _checked(head: Head) -> Head:
+    """Raises TypeError: a value of another type would fail the whole batch later."""
+    for name, kinds in _KINDS.items():
+        if not isinstance(getattr(head, name), kinds):
+            raise TypeError(f"{name} is not as it should be")
+    return head

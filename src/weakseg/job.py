@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.answer import encode_error, encode_failure
 from weakseg.errors import RequestError
+from weakseg.failures import encode_error, encode_failure
 from weakseg.finisher import Draft
 from weakseg.plan import Plan
 from weakseg.stopwatch import Stopwatch

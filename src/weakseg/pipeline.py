@@ -18,15 +18,13 @@ import numpy as np
 from weakseg.answer import (
     Provenance,
     encode_answer,
-    encode_error,
-    encode_failure,
-    encode_late,
     negotiate_format,
     options_in_force,
 )
 from weakseg.card import ModelCard
 from weakseg.codec.decode import Limits, decode_photo
 from weakseg.errors import MissingImageError, RequestError, TilesTooSlowError
+from weakseg.failures import encode_error, encode_failure, encode_late
 from weakseg.finisher import Finisher
 from weakseg.groups import group_plans
 from weakseg.job import Job

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import torch
 
 from weakseg import telemetry
-from weakseg.answer import encode_failure
 from weakseg.archive import THREADS_VARIABLE, open_archive
 from weakseg.card import Method, ModelCard
 from weakseg.describe import describe_model
 from weakseg.envelope import is_envelope, unpack
 from weakseg.errors import ModelError, RequestError
+from weakseg.failures import encode_failure
 from weakseg.pipeline import Pipeline
 from weakseg.runtime import open_runtime
 from weakseg.threads import limit_threads

@@ -24,8 +24,8 @@ from PIL import Image
 
 from tests.helpers.photos import cat_photo as photo
 from weakseg import serving
-from weakseg.answer import encode_error
 from weakseg.envelope import MEDIA_TYPE, Head, pack
+from weakseg.failures import encode_error
 from weakseg.options import OPTION_NAMES
 from weakseg.stopwatch import STAGES
 from weakseg.telemetry import HEADER, Telemetry

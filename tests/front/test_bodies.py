@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from front.bodies import Intake
+from tests.front.test_tokens import write_keys
 from tests.helpers.fake_torchserve import FakeAnswer, FakeTorchServe
 from tests.helpers.front import Front, running_front
 from tests.helpers.http import BOUNDARY, post, post_form, post_json, send
@@ -60,6 +61,27 @@ def test_a_body_announced_as_too_large_is_refused_and_its_sender_sees_it(narrow:
     assert reply.headers["x-request-id"]
     (line,) = narrow.lines(1)
     assert (line["status"], line["error"], line["bytes_in"]) == (413, "body_too_large", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status"),
+    [
+        (PATH, "", 401),
+        (PATH, "Bearer x", 401),
+        (PATH, "Bearer man", 403),
+        ("/nothing", "Bearer inf", 404),
+        ("/ping", "", 405),
+    ],
+)
+def test_who_sends_a_body_that_nobody_reads_sees_the_answer(
+    torchserve: FakeTorchServe, tmp_path: Path, path: str, token: str, status: int
+) -> None:
+    write_keys(tmp_path / "key_file.json")
+    with running_front(torchserve, tmp_path, key_file=tmp_path / "key_file.json") as front:
+        for _ in range(3):
+            reply = post(front.url + path, bytes(5_000_000), **({"Authorization": token} if token else {}))
+            assert reply.status == status
+        assert front.lines(3)[0]["bytes_in"] == 0
 
 
 def test_it_is_refused_before_it_arrives(narrow: Front) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+import pytest
 
 from tests.helpers.fake_torchserve import FakeTorchServe
 from tests.helpers.front import Front
@@ -54,6 +57,51 @@ def test_a_management_api_that_fails_leaves_models_as_they_were(front: Front, to
     torchserve.management_works = False
     front.thread.run(front.app.state.service.catalogue.refresh())
     assert post(f"{front.url}/predictions/weakseg", b"picture").status == 200
+
+
+def test_a_model_that_cannot_be_looked_at_stays(front: Front, torchserve: FakeTorchServe) -> None:
+    """Only a 404 says that it is gone: callers would be told that there is no such model, and give up."""
+    assert post(f"{front.url}/predictions/weakseg", b"picture").status == 200
+    default = torchserve.defaults.pop("weakseg")  # a 500
+    catalogue = front.app.state.service.catalogue
+    front.thread.run(catalogue.refresh())
+    assert (catalogue.models(), catalogue.is_reachable) == (("weakseg",), False)
+    torchserve.defaults["weakseg"] = default
+    torchserve.add_model("other")
+    front.thread.run(catalogue.refresh())
+    assert (catalogue.models(), catalogue.is_reachable) == (("other", "weakseg"), True)
+    del torchserve.models["other"]
+    front.thread.run(catalogue.refresh())
+    assert catalogue.models() == ("weakseg",)
+
+
+def test_documents_that_are_not_understood_do_not_end_the_looks(front: Front, torchserve: FakeTorchServe) -> None:
+    catalogue = front.app.state.service.catalogue
+    front.thread.run(catalogue.refresh())
+    entry = torchserve.models["weakseg"]["1.0"]
+    workers = entry.pop("minWorkers")
+    front.thread.run(catalogue.refresh())
+    assert (catalogue.models(), catalogue.is_reachable) == (("weakseg",), False)
+    assert send("GET", f"{front.metrics_url}/metrics").status == 200
+    assert post(f"{front.url}/predictions/none", b"picture").json["error"]["code"] == "model_unknown"
+    entry["minWorkers"] = workers
+    looks = torchserve.looks
+    front.thread.run(_wait_until(lambda: torchserve.looks > looks and catalogue.is_reachable))  # by itself
+
+
+async def _wait_until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.05)
+
+
+def test_what_was_seen_long_ago_is_no_sign_of_health(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = ("/ping", "/health", "/v2/health/ready", "/v2/models/weakseg/ready", "/v1/models/weakseg")
+    front.thread.run(front.app.state.service.catalogue.refresh())
+    assert {send("GET", front.url + path).status for path in paths} == {200}
+    monkeypatch.setattr("front.catalogue._STALE_S", 0.0)
+    assert {send("GET", front.url + path).status for path in paths} == {503}
+    assert send("GET", f"{front.url}/v2/health/live").status == 200
+    assert post(f"{front.url}/predictions/weakseg", b"picture").status == 200  # nothing is refused for it
 
 
 def test_health_tells_models_workers_and_what_they_run_on(front: Front, torchserve: FakeTorchServe) -> None:

@@ -196,3 +196,11 @@ def test_the_worker_learns_the_request_id_and_when_it_was_sent(front: Front, tor
     post(f"{front.url}/explanations/weakseg", b"picture")
     assert torchserve.seen[1].head.explain
     assert json.dumps(front.lines(2)[0]["request_id"]) == '"job-7"'
+
+
+def test_an_answer_with_a_long_header_is_no_lost_connection(front: Front, torchserve: FakeTorchServe) -> None:
+    segments = json.dumps([{"label": "d" * 50, "value": value} for value in range(400)])
+    torchserve.worker = lambda seen: FakeAnswer(headers={"X-Weakseg-Segments": segments})
+    reply = post(front.url + PATH, b"picture")
+    assert (reply.status, reply.headers["x-weakseg-segments"]) == (200, segments)
+    assert len(torchserve.seen) == 1

@@ -97,6 +97,7 @@ MISTAKES: dict[str, tuple[Any, int, str]] = {
         400,
         "image: photo 1",
     ),
+    "more values than there is memory for": (b'{"instances": [' + b"{}," * 60_000 + b"{}]}", 400, "body: "),
     "no picture": ({"instances": [{"image": "aGVsbG8="}]}, 415, "image: photo 0: no. yes."),
 }
 

@@ -156,6 +156,11 @@ def test_without_outputs_all_come_back(client: Triton, torchserve: FakeTorchServ
     assert sorted(seen.image or b"" for seen in torchserve.seen) == sorted(PICTURES)
 
 
+def test_an_empty_list_of_outputs_names_none(front: Front) -> None:
+    outputs = infer(front, a_request() | {"outputs": []}).json["outputs"]
+    assert [output["name"] for output in outputs] == ["mask", "segments", "answer"]
+
+
 def test_one_photo_of_bare_pixels_as_json(front: Front) -> None:
     rgb = photo(5, 3, (1, 2))
     document = a_request(shape=[3, 5, 3], datatype="UINT8", data=rgb.tolist())
@@ -313,6 +318,21 @@ MISTAKES: dict[str, tuple[Any, str, str]] = {
         "body_malformed",
         "inputs[image].data",
     ),
+    "a text as wide as memory": (
+        a_request(datatype="UINT8", shape=[1, 1, 3], data=["a" * 10_000_000, *"b" * 100_000]),
+        "body_malformed",
+        "inputs[image].data",
+    ),
+    "a true value": (
+        a_request(datatype="UINT8", shape=[1, 1, 3], data=[0, 0, True]),
+        "body_malformed",
+        "inputs[image].data",
+    ),
+    "more values than there is memory for": (
+        b'{"inputs": [' + b"[]," * 3_000_000 + b"[]]}",
+        "body_malformed",
+        "body",
+    ),
     "ragged rows": (
         a_request(datatype="UINT8", shape=[1, 1, 3], data=[[0, 0], [0]]),
         "body_malformed",
@@ -372,6 +392,7 @@ def test_mistakes_in_binary(front: Front) -> None:
         "a size below zero": (head(-1), element, str(len(head(-1)))),
         "a size that is true": (head(True), element, str(len(head(True)))),
         "an element cut off": (head(3), b"\1\0\0", str(len(head(3)))),
+        "a length of 5000 digits": (head(len(element)), element, "0" * 5000),
         "an element too long": (head(4), b"\xff\xff\xff\xff", str(len(head(4)))),
         "more elements": (head(2 * len(element)), element * 2, str(len(head(2 * len(element))))),
     }

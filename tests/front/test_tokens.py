@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_the_inference_key_passes_and_is_passed_on(tmp_path: Path) -> None:
     write_keys(path)
     tokens = Tokens(path)
     assert tokens.check(bearer(b"Bearer inf")) == "Bearer inf"
-    assert tokens.check(bearer(b"bearer  inf ")) == "bearer  inf "
+    assert tokens.check(bearer(b"bearer  inf ")) == "Bearer inf"  # all that TorchServe understands
     assert tokens.key("management") == "man"
 
 
@@ -145,3 +146,13 @@ def test_a_list_counts_where_torchserve_asks_for_no_keys(tmp_path: Path) -> None
 def test_before_torchserve_has_keys_nobody_is_let_in(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError):
         Tokens(tmp_path / "key_file.json", listed(tmp_path)).check(bearer(b"Bearer abc"))
+
+
+def test_the_front_renews_what_it_needs_itself(tmp_path: Path) -> None:
+    write_keys(tmp_path / "key_file.json")
+    ends_s = datetime.fromisoformat(LATER).timestamp()
+    own = Tokens(tmp_path / "key_file.json")
+    assert own.ending(ends_s - 1) == []
+    assert own.ending(ends_s + 1) == ["management"]  # inference's is its callers'
+    assert Tokens(tmp_path / "key_file.json", listed(tmp_path)).ending(ends_s + 1) == ["management", "inference"]
+    assert Tokens(None).ending(ends_s + 1) == []

@@ -90,6 +90,7 @@ class FakeTorchServe:
         self.dropped = 0  # requests whose client hung up before they were answered
         self.looks = 0  # lists of all models that were asked for
         self.management_works = True
+        self.made_keys: list[tuple[str, str | None]] = []  # APIs that a new key was asked for, and with what
         self._thread = LoopThread()
         self.inference_port = self.management_port = 0
 
@@ -173,6 +174,7 @@ class FakeTorchServe:
 
     def _management(self) -> web.Application:
         app = web.Application()
+        app.router.add_get("/token", self._make_key)
         app.router.add_get("/models", self._list)
         app.router.add_get("/models/{model}", self._describe)
         app.router.add_get("/models/{model}/{version}", self._describe)
@@ -217,6 +219,10 @@ class FakeTorchServe:
         if start + limit < len(names):
             page["nextPageToken"] = str(start + limit)
         return web.json_response(page)
+
+    async def _make_key(self, request: web.Request) -> web.Response:
+        self.made_keys.append((request.query["type"], request.headers.get("Authorization")))
+        return web.json_response({}, status=200 if self.management_works else 401)
 
     async def _describe(self, request: web.Request) -> web.Response:
         if not self._may_manage(request):

@@ -36,7 +36,11 @@ def test_headers_announce_it() -> None:
 
 
 WHOLE = pack(Head(), PICTURE)
-TEXT = json.dumps({"image": True, "speed": 3}).encode()
+
+
+def envelope(**head: Any) -> bytes:
+    text = json.dumps({"image": True, **head}).encode()
+    return b"weakseg1" + len(text).to_bytes(4, "big") + text
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,12 @@ TEXT = json.dumps({"image": True, "speed": 3}).encode()
         b"weakseg1\xff\xff\xff\xff{}",
         b"weakseg1\x00\x00\x00\x02[]",
         b"weakseg1\x00\x00\x00\x02{}",
-        b"weakseg1" + len(TEXT).to_bytes(4, "big") + TEXT,
+        envelope(speed=3),
+        envelope(sent_s="soon"),
+        envelope(sent_s=None),
+        envelope(request_id=7),
+        envelope(options=["dog"]),
+        envelope(accept=1),
         b"weakseg1\x00\x01\x00\x00" + b"[" * 65_536,
     ],
 )

@@ -101,3 +101,9 @@ def test_the_body_wins_over_the_query_string_and_that_over_headers() -> None:
         query={"Format": "json", "refine": "crf", "crf-steps": "3"},
     )
     assert request.options == {"format": "npz", "refine": "crf", "pick": "best", "crf_steps": "3"}
+
+
+@pytest.mark.parametrize("values", [b"[" * 200_000, b'{"image": "", "classes": [' + b"{}," * 60_000 + b"{}]}"])
+def test_more_values_than_a_request_has_are_not_parsed(values: bytes) -> None:
+    with pytest.raises(MalformedBodyError, match="more than 100,000 values"):
+        read_request({"body": values}, {"content-type": "application/json"})

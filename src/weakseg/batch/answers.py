@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from weakseg.batch.items import Failure
+from weakseg.codec.coco import decode_rle
 
 MOST_INDEXED = 254  # above, values do not fit beside void's 255
 
@@ -75,9 +76,15 @@ def label_map(record: dict[str, Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
     Args:
         record: Of `read_answer`. Its segments do not overlap.
+    Raises:
+        UnreadableAnswerError: run lengths do not fill the photo.
     """
     largest = max((segment["category_id"] for segment in record["segments"]), default=0)
     values = np.zeros((record["height"], record["width"]), np.uint8 if largest <= MOST_INDEXED else np.uint16)
     for segment in record["segments"]:
-        values[coco_mask.decode(segment["rle"]).astype(bool)] = segment["category_id"]
+        try:
+            mask = decode_rle(segment["rle"])  # (H, W)
+        except ValueError as error:
+            raise UnreadableAnswerError(f"the run lengths of {segment['label']!r}: {error}") from error
+        values[mask] = segment["category_id"]
     return values

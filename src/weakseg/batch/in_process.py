@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ class InProcess:
                 batch.append(self._waiting.get_nowait())
             try:
                 answers = await loop.run_in_executor(self._executor, self._answer, [request for request, _ in batch])
-            except BrokenExecutor as error:
+            except Exception as error:  # whatever it is, nobody may wait for ever
                 _fail(batch, _worker_ended(error))
             else:
                 for (_, future), answer in zip(batch, answers, strict=True):
@@ -127,10 +127,10 @@ def _answer_here(requests: Sequence[RawRequest]) -> list[Answer]:
     return _pipeline.answer(requests)
 
 
-def _worker_ended(error: BrokenExecutor) -> BatchError:
+def _worker_ended(error: Exception) -> BatchError:
     return BatchError(
-        f"a worker ended or could not open the model ({error}). If it ran out of memory, give fewer --workers; what is"
-        " done is kept, and the same command goes on."
+        f"a worker ended, or could not open the model or answer ({error!r}). If it ran out of memory, give fewer"
+        " --workers; what is done is kept, and the same command goes on."
     )
 
 

@@ -13,8 +13,6 @@ from typing import Self, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from weakseg.threads import limit_threads
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -68,6 +66,8 @@ class Workers:
 
 
 def _start_worker() -> None:
+    from weakseg.threads import limit_threads  # here, as a client of a service needs no PyTorch
+
     limit_threads(1)
     end_with_parent()
 

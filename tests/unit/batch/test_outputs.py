@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weakseg.batch.answers import label_map
+from weakseg.batch.answers import UnreadableAnswerError, label_map
 from weakseg.batch.outputs import Outputs, encode_values
 from weakseg.codec.coco import encode_rle
 from weakseg.errors import BatchError
 from weakseg.options import Format
 from weakseg.voc import palette
-
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 @pytest.mark.parametrize(
@@ -49,3 +47,11 @@ def test_a_disk_that_is_full_stops_the_run_and_leaves_nothing(tmp_path: Path, mo
         outputs.write("a/1.jpg", 1, Format.MASK, b"content")
     assert type(caught.value) is BatchError, "not of this photo alone"
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("hw", [(4, 7), (5, 8)])
+def test_run_lengths_of_another_size_are_no_mask(hw: tuple[int, int]) -> None:
+    rle = encode_rle(np.ones(hw, bool))
+    record = {"width": 7, "height": 5, "segments": [{"category_id": 8, "label": "cat", "rle": {**rle, "size": [5, 7]}}]}
+    with pytest.raises(UnreadableAnswerError, match="cat"):
+        label_map(record)
