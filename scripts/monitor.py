@@ -130,6 +130,15 @@ def _wait_until_ready(monitor: Monitor, process: subprocess.Popen[bytes]) -> Non
         time.sleep(0.1)
 
 
+def has_seen(monitor: Monitor, looks: int) -> bool:
+    """Whether it has read the service's metrics, looked for once a second: what happens before is no change to it."""
+    for _ in range(looks):
+        if monitor.ask("query", query='up{job="weakseg"} == 1')["result"]:
+            return True
+        time.sleep(1)
+    return False
+
+
 def find(state: Path) -> Monitor | None:
     """The Prometheus that ``state`` speaks of, if it lives."""
     try:
@@ -165,7 +174,7 @@ def _is_ready(monitor: Monitor) -> bool:
 
 @app.command()
 def main(
-    detach: Annotated[bool, typer.Option("--detach", help="Return once Prometheus answers.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Return once Prometheus has looked.")] = False,
     stops: Annotated[bool, typer.Option("--stop", help="Stop it. What it recorded stays.")] = False,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Prometheus' own.")] = 9090,
     target: Annotated[str, typer.Option(help="HOST:PORT where the service tells its metrics.")] = f"{HOST}:8082",
@@ -196,6 +205,8 @@ def main(
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    if not has_seen(monitor, looks=3 * interval_s):
+        print(f"weakseg: nothing answers on {target} yet; it goes on looking.")
     print(f"Prometheus on {monitor.url} watches {target} every {interval_s} s.")
     print(f"Alerts:    {monitor.url}/alerts")
     print(f"Dashboard: python -m scripts.dashboard --prometheus {monitor.url} --minutes 15 --out dashboard.png")
