@@ -89,7 +89,7 @@ def _as_markdown(samples: Sequence[Sample], verdicts: Sequence[Verdict], faults:
             "# Soak",
             "",
             f"`{about}`: {last.requests:,} requests in {last.at_s / 60:.1f} minutes,",
-            f"{len(faults) or 'no'} kinds of fault.",
+            f"{len(faults) or 'no'} kind{'' if len(faults) == 1 else 's'} of wrong answer.",
             f"Medians of the first and the last tenth after the warm-up; flat is at most {LIMIT:.0%} more, or {SLACK}",
             "descriptors or threads.",
             "",

@@ -65,7 +65,7 @@ def test_the_report(tmp_path: Path) -> None:
     assert lines[0] == f'seconds,requests,"{MEMORY}",{THREADS}'
     assert lines[-1] == "990.0,9900,199.0,9.0"
     told = (tmp_path / "soak.md").read_text()
-    assert "9,900 requests in 16.5 minutes,\n1 kinds of fault" in told
+    assert "9,900 requests in 16.5 minutes,\n1 kind of wrong answer" in told
     assert f"| {MEMORY} | 104.5 | 194.5 | +86.1% | **no** |" in told
     assert "- 2 x status 500" in told
     assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
