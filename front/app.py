@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from prometheus_client import start_http_server
@@ -26,6 +27,7 @@ from front.settings import Settings
 from front.token_list import TokenList
 from front.tokens import Tokens
 from front.tracing import Tracing
+from front.under_way import UnderWay
 from front.upstream import Upstream
 from weakseg import __version__
 
@@ -74,10 +76,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             stack.callback(state.tracing.close)
         upstream = Upstream(state.settings)
         stack.push_async_callback(upstream.close)
-        catalogue = Catalogue(upstream, lambda: state.tokens.key("management"), observe_workers(state.metrics))
+        under_way = UnderWay()
+        catalogue = Catalogue(
+            upstream, partial(state.tokens.key, "management"), observe_workers(state.metrics), under_way.drop
+        )
         stack.push_async_callback(catalogue.close)
         register_collectors(state.metrics.registry, catalogue, state.intake)
-        state.service = Service(state.settings, upstream, catalogue, state.metrics)
+        state.service = Service(state.settings, upstream, catalogue, state.metrics, under_way)
         for work in (catalogue.follow(), renewal.follow(state.tokens, upstream)):
             stack.callback(asyncio.create_task(work).cancel)
         address = state.settings.metrics_address

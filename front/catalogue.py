@@ -66,6 +66,7 @@ class Catalogue:
     Args:
         management_key: The key of TorchServe's management API, or None.
         on_look: Is told what each look found.
+        on_removed: Is told which versions, of which models, are no longer there.
 
     Attributes:
         is_reachable: Whether the last look succeeded.
@@ -76,9 +77,10 @@ class Catalogue:
         upstream: Upstream,
         management_key: Callable[[], str | None],
         on_look: Callable[[Mapping[str, Model]], None] = lambda _: None,
+        on_removed: Callable[[set[tuple[str, str]]], None] = lambda _: None,
     ) -> None:
         self.is_reachable = False
-        self._on_look = on_look
+        self._on_look, self._on_removed = on_look, on_removed
         self._upstream = upstream
         self._management_key = management_key
         self._models: dict[str, Model] = {}
@@ -227,10 +229,11 @@ class Catalogue:
         self._next = None  # who comes from here on waits for the next one
         self._began = began = time.monotonic()
         try:
-            self._models = await self._look()
+            before, self._models = self._models, await self._look()
             self._looked = began
             self.is_reachable = True
             self._on_look(self._models)
+            self._on_removed(_keys(before) - _keys(self._models))
         except UnavailableError:
             self.is_reachable = False
             if self.is_loaded:
@@ -271,6 +274,10 @@ class Catalogue:
     def _is_ready(self) -> bool:
         versions = [version for model in self._models.values() for version in model.versions.values()]
         return self.is_loaded and all(each.ready_workers >= each.min_workers for each in versions)
+
+
+def _keys(models: Mapping[str, Model]) -> set[tuple[str, str]]:
+    return {(name, version) for name, model in models.items() for version in model.versions}
 
 
 def _read(model: str, entry: dict[str, Any]) -> Version:

@@ -27,6 +27,7 @@ from front.errors import (
 from front.metrics import Metrics
 from front.replies import Reply, reply_to
 from front.settings import Settings
+from front.under_way import UnderWay
 from front.upstream import ConnectionLostError, Raw, Upstream, find_fault
 from weakseg import telemetry
 from weakseg.envelope import Head, pack
@@ -64,8 +65,11 @@ class Question:
 class Service:
     """The models, as every protocol of the front asks them."""
 
-    def __init__(self, settings: Settings, upstream: Upstream, catalogue: Catalogue, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, upstream: Upstream, catalogue: Catalogue, metrics: Metrics, under_way: UnderWay
+    ) -> None:
         self.settings, self.upstream, self.catalogue, self.metrics = settings, upstream, catalogue, metrics
+        self._under_way = under_way
 
     async def ask(self, question: Question, *, request_id: str, token: str | None) -> Reply:
         """The answer, or an error as one: this never raises for what TorchServe or a worker does.
@@ -120,7 +124,8 @@ class Service:
         sent_s = time.monotonic()
         head = Head(question.options, question.accept, question.explain, request_id, sent_s)
         body = pack(head, question.image)
-        raw = await self.upstream.predict(question.model, question.version, body, token)
+        asked = self.upstream.predict(question.model, question.version, body, token)
+        raw = await self._under_way.wait((version.model, version.name), asked)
         fault = find_fault(raw, question.model, question.version)
         if fault is None:
             reply = _reply(raw)
