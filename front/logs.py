@@ -96,15 +96,19 @@ class Log:
     def __init__(self, descriptor: int = _STDOUT) -> None:
         self._descriptor = descriptor
         self._lost = 0
+        self._is_cut = False  # the last line, by a disk that became full within it
 
     def write(self, record: Record) -> None:
         line = record.as_line()
         if self._lost:
             note = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": "error", "lost": self._lost}
             line = json.dumps(note, separators=(",", ":")).encode() + b"\n" + line
+        if self._is_cut:
+            line = b"\n" + line
         try:
             written = os.write(self._descriptor, line)
         except OSError:  # no space left, or nobody reads: counted, and told once there is space again
             self._lost += 1
             return
-        self._lost = 0 if written == len(line) else self._lost + 1
+        self._is_cut = written < len(line)
+        self._lost = self._lost + 1 if self._is_cut else 0

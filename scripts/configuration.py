@@ -7,12 +7,20 @@ from collections.abc import Mapping
 
 from scripts.instance import HOST, PORTS
 
+DERIVED = ("models", "load_models", "model_store")  # of what is served, and on which machine
+
 
 def read_properties(text: str) -> dict[str, str]:
     """Settings by name; the last of a name counts, as for Java."""
     lines = [line.strip() for line in text.splitlines()]
     pairs = [line.partition("=") for line in lines if line and line[0] not in "#!"]
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def find_difference(wanted: Mapping[str, str], running: Mapping[str, str]) -> str | None:
+    """The first setting in which two configurations differ, but for what the launcher derives; None: they are alike."""
+    names = [name for name in sorted(wanted.keys() | running.keys()) if name not in DERIVED]
+    return next((name for name in names if wanted.get(name) != running.get(name)), None)
 
 
 def _on_loopback(name: str, port: int) -> str:

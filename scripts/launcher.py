@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from scripts import archives, torchserve
 from scripts.archives import Trained
+from scripts.configuration import derive, find_difference, read_properties
 from scripts.machine import look_at_machine
 from scripts.sizing import Plan, make_plan, read_model, read_workers
 from scripts.store import stored_cards, stored_models
@@ -220,6 +221,12 @@ def _check_running(running: Instance, wanted: Wanted) -> None:
         raise ServiceError(
             f"It runs already, with {', '.join(running.models)} on port {running.port}. Stop it first (--stop), or give"
             " the second one a --state folder and a --port of its own."
+        )
+    wanted_settings = read_properties(derive(wanted.config.read_text(encoding="utf-8"), wanted.port, {}))
+    name = find_difference(wanted_settings, read_properties(running.config.read_text(encoding="utf-8")))
+    if name:
+        raise ServiceError(
+            f"It runs already, with other settings than {wanted.config.name}: {name}, for one. Stop it first (--stop)."
         )
     if not all(torchserve.is_ready(running, model) for model in running.models):
         raise ServiceError("It runs already, but not all of its models are ready. Wait, or start it anew after --stop.")

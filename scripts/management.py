@@ -69,7 +69,9 @@ def register(
     except ServiceError as error:
         said = read_log(log)
         cause = find_cause(said[said_before:] if len(said) >= said_before else said, name)
-        raise ServiceError(f"{error} The cause: {cause}. More in {log}." if cause else str(error)) from error
+        raise ServiceError(
+            f"{error} The cause: {cause.rstrip('.')}. More in {log}." if cause else str(error)
+        ) from error
     return version
 
 

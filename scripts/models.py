@@ -81,7 +81,7 @@ def remove(name: Name, version: Version = None, state: State = STATE) -> None:
     """Serve a version no longer; its archive stays in the store."""
     with _service(state) as instance:
         management.remove(instance, name, version)
-        console.print(f"{name} is removed.")
+        console.print(f"{name} {version} is removed." if version else f"{name} is removed.")
 
 
 @contextmanager

@@ -37,7 +37,8 @@ def test_every_answer_bears_an_id(front: Front) -> None:
     assert [reply.status for reply in replies] == [200, 200, 404, 405, 404, 400]
     assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
     assert len(set(ids)) == len(ids)
-    assert [line["request_id"] for line in front.lines(6)] == ids
+    logged = [line["request_id"] for line in front.lines(5)]
+    assert logged == [ids[0], *ids[2:]]  # probes leave no line
 
 
 def test_the_callers_id_comes_back(front: Front) -> None:
@@ -137,7 +138,7 @@ def test_tokens(tmp_path: Path) -> None:
             assert send("GET", f"{front.metrics_url}/metrics").status == 200
             write_keys(key_file, "2020-01-01T00:00:00Z")
             assert error_of(post(url, b"picture", **bearer("inf-key"))) == (401, "token_expired")
-            lines = front.lines(11)
+            lines = front.lines(9)
             assert [line.get("error") for line in lines[:4]] == [
                 None,
                 "token_missing",
