@@ -189,6 +189,8 @@ def _report(summary: dict[str, Any], out: Path) -> None:
         f"  this time: {start['done']:,} done, {start['skipped']:,} passed over, {start['retries']:,} tries repeated,"
         f" {start['photos_per_second']:.1f} photos/s"
     )
+    if warned := summary["photos_with_warnings"]:
+        print(f"  {warned:,} masks are probably wrong: `warnings` of their images in {out / 'coco.json'} say why")
     for category in sorted(summary["categories"], key=lambda found: -found["photos"])[:MOST_CATEGORIES]:
         print(f"  {category['id']} {category['name']}: in {category['photos']:,} photos")
     for code, count in summary["failures"].items():

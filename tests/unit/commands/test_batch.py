@@ -52,6 +52,13 @@ def test_help_teaches() -> None:
         assert words in said
 
 
+def test_masks_that_are_probably_wrong_are_counted(photos: Path) -> None:
+    said = play(str(photos), *HERE, "--classes", "dog,cat", "--box", "0,0,3,3")
+    warned = sum("warnings" in image for image in COCO("out/coco.json").imgs.values())
+    assert warned
+    assert f"{warned} masks are probably wrong" in said
+
+
 def test_values_of_masks_are_categories_whatever_was_asked_for(photos: Path) -> None:
     said = play(str(photos), *HERE, "--classes", "dog,cat")
     coco = COCO("out/coco.json")
