@@ -49,7 +49,8 @@ def test_the_service_and_the_process_make_the_same_files(
     service: Service, photos: Path, tmp_path: Path, model: str
 ) -> None:
     by_service, here = tmp_path / "by service", tmp_path / "here"
-    play(str(photos), "--out", str(by_service), "--model", model, "--url", service.launcher.url)
+    alone = ["--concurrency", "1"]  # photos that share a batch may have scores that differ in their last digit
+    play(str(photos), "--out", str(by_service), "--model", model, "--url", service.launcher.url, *alone)
     arguments = ["--store", str(service.launcher.store), "--in-process", "--workers", "1"]
     said = play(str(photos), "--out", str(here), "--model", model, *arguments)
     assert "13 of 14 photos have masks, 1 failed" in said
