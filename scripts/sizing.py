@@ -1,8 +1,8 @@
 """How many workers, batches and threads a machine is given: pure functions of the machine and the models.
 
 On a CPU workers x threads of all models together never exceed the cores (one worker each at least). On a GPU a model
-has a worker per GPU, which takes larger batches, and waits for them a little; the cores are shared out as threads,
-since refinement runs there. ``--workers`` decides where it is given.
+has a worker per GPU; the cores are shared out as threads, since refinement runs there. ``--workers`` decides where
+it is given. Batch size and delay are the archives': TorchServe takes theirs, whatever its configuration says.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from weakseg.errors import ModelError
 
 WORKER_BYTES = 800 * 2**20  # as seen: 650 to 800 MB (weakseg_resident_memory_bytes)
 BASE_BYTES = 1000 * 2**20  # Java with its heap, and the front
-GPU_BATCH_FACTOR = 4
-GPU_DELAY_MS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +141,8 @@ def _on_gpus(machine: Machine, models: Sequence[Model], wanted: Mapping[str, int
         Share(
             model,
             wanted.get(model.name, machine.gpus),
-            model.batch_size * GPU_BATCH_FACTOR,
-            max(model.max_batch_delay_ms, GPU_DELAY_MS),
+            model.batch_size,
+            model.max_batch_delay_ms,
         )
         for model in models
     ]

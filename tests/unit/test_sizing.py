@@ -82,10 +82,12 @@ def test_who_decides_has_decided() -> None:
     assert make_plan(Machine(2, PLENTY), [ONE, TWO], {"one": 5}).workers == {"one": 5, "two": 1}
 
 
-def test_a_gpu_takes_one_worker_of_each_model_with_larger_batches() -> None:
+def test_a_gpu_takes_one_worker_of_each_model() -> None:
     plan = make_plan(Machine(16, PLENTY, gpus=2), [ONE, TWO])
     assert plan.workers == {"one": 2, "two": 2}
-    assert {(share.batch_size, share.max_batch_delay_ms) for share in plan.shares} == {(32, 5)}
+    assert {(share.batch_size, share.max_batch_delay_ms) for share in plan.shares} == {(8, 1)}, (
+        "the archive's: TorchServe takes no others"
+    )
     assert plan.threads == 4, "refinement runs on the cores"
     assert make_plan(Machine(16, PLENTY, gpus=1), [ONE], {"one": 3}).workers == {"one": 3}
 
