@@ -277,6 +277,8 @@ def test_nothing_is_exported_while_the_checkpoint_is_served(
 ) -> None:
     archive, _ = ensure_trained(checkpoint)
     running = torchserve.Instance(1, 8080, ("demo_cam",), archive.parent, archive.parent, archive.parent)
+    settings = derive(launcher.CONFIG.read_text(), running.port, {"models": "{}"})
+    running.config.write_text(settings)
     monkeypatch.setattr(torchserve, "find", lambda _: running)
     monkeypatch.setattr(torchserve, "is_ready", lambda *_: True)
     monkeypatch.setattr(launcher, "show_usage", lambda *_: None)  # it looks for a drawing, as the network is `demo`
@@ -285,6 +287,10 @@ def test_nothing_is_exported_while_the_checkpoint_is_served(
     done = CliRunner().invoke(app, asked)
     assert (done.exit_code, "It runs already" in done.output) == (0, True), done.output
     assert exports == ["demo_cam"]
+    running.config.write_text(settings.replace("disable_token_authorization=true", "disable_token_authorization=false"))
+    done = CliRunner().invoke(app, asked)
+    assert (done.exit_code, "disable_token_authorization" in done.output) == (1, True), done.output
+    running.config.write_text(settings)
     change_card(archive, weights={"source": "another", "licence": "none", "sha256": "1"})
     done = CliRunner().invoke(app, asked)
     assert (done.exit_code, "holds other weights" in done.output) == (1, True), done.output
