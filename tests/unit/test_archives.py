@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from export import build, default_models
 from export.archive import write_archive
 from scripts import archives, launcher, torchserve
+from scripts.configuration import derive
 from scripts.launcher import app
 from tests.helpers.fakes import make_card
 from tests.helpers.pixel_checkpoints import know_strided, write_checkpoint
