@@ -74,7 +74,7 @@ def _serve_itself(
     end: Connection, archive: Path, photo: bytes, options: Mapping[str, str], batch: int, blas_threads: int
 ) -> None:
     """What each process does until its pipe is closed."""
-    from benchmarks.pipelines import open_pipeline  # here: the parent loads no PyTorch
+    from weakseg.loading import open_pipeline  # here: the parent loads no PyTorch
     from weakseg.types import RawRequest
 
     pipeline = open_pipeline(archive)

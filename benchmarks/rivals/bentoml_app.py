@@ -11,7 +11,7 @@ from pathlib import Path
 
 import bentoml
 
-from benchmarks.pipelines import open_pipeline
+from weakseg.loading import open_pipeline
 from weakseg.types import RawRequest
 
 _setting = os.environ.__getitem__  # BentoML imports this module in each of its processes: no arguments reach it

@@ -10,7 +10,7 @@ import litserve
 import typer
 from fastapi import Body, Response
 
-from benchmarks.pipelines import open_pipeline
+from weakseg.loading import open_pipeline
 from weakseg.types import Answer, RawRequest
 
 

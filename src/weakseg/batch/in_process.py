@@ -101,18 +101,9 @@ def _start(archive: Path, workers: int) -> tuple[Executor, Callable[[Sequence[Ra
 
 
 def _open(archive: Path) -> Pipeline:
-    import torch
+    from weakseg.loading import open_pipeline  # here, as PyTorch takes seconds to import
 
-    from weakseg.pipeline import Pipeline
-    from weakseg.runtime import open_runtime
-    from weakseg.threads import limit_threads
-
-    opened = open_archive(archive)
-    limit_threads(opened.card.threads)
-    gpu = 0 if torch.cuda.is_available() else None
-    pipeline = Pipeline(opened.card, open_runtime(opened.card, opened.read_file, gpu=gpu))
-    pipeline.warm_up()
-    return pipeline
+    return open_pipeline(archive)
 
 
 def _open_here(archive: Path) -> None:

@@ -1,4 +1,4 @@
-"""weakseg's pipeline as its TorchServe worker opens it, for whatever else calls it."""
+"""A model archive to a pipeline that is ready to answer, for whatever calls it without a server's context."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weakseg.threads import limit_threads
 
 
 def open_pipeline(archive: Path) -> Pipeline:
-    """Loaded and warmed up; on the first GPU where there is one."""
+    """Loaded and warmed up, on the first GPU where there is one; this process has the card's threads from then on."""
     opened = open_archive(archive)
     limit_threads(opened.card.threads)
     gpu = 0 if torch.cuda.is_available() else None
